@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * libbufshare-host: receive the buffers that a virtual machine shares.
+ *
+ * Functions that can fail return 0 (or a count) or a negative errno; what each
+ * code means is in libbufshare-host(3). Out-parameters are written on success only.
+ * A NULL argument is -EINVAL unless said otherwise. Strings are UTF-8.
+ *
+ * The library has no global state and does not log. Different connections may be
+ * used from different threads; one connection, with its buffers, from one thread
+ * at a time. After fork() the child uses none of the parent's objects.
+ */
+#ifndef BUFSHARE_HOST_H
+#define BUFSHARE_HOST_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <bufshare-types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct bufshare_host;		/* a connection to one daemon, which is one device of one VM */
+struct bufshare_host_buffer;	/* a buffer of the guest */
+
+/* ---- connection ---- */
+
+/*
+ * Connects to a daemon's consumer socket and subscribes to the buffers of an
+ * application, or of several by a glob ("*", "?", "[...]"); NULL subscribes to none.
+ * Blocks for at most 5 seconds. A reference, to be dropped with bufshare_host_unref().
+ * -ENOENT: no such socket; -ECONNREFUSED: nobody listens; -EACCES: not allowed;
+ * -EPROTO: not such a daemon, or of another version; -ETIMEDOUT: no answer.
+ */
+int bufshare_host_connect(const char *socket_path, const char *application,
+			  struct bufshare_host **host);
+
+/* The same over a connected SOCK_SEQPACKET socket, which becomes the library's on success. */
+int bufshare_host_new_from_fd(int socket_fd, const char *application, struct bufshare_host **host);
+
+struct bufshare_host *bufshare_host_ref(struct bufshare_host *host);
+
+/*
+ * Drops a reference; the last one closes the connection, which releases whatever is
+ * held. Buffers the program still has references to stay mapped. NULL is allowed.
+ * Returns NULL.
+ */
+struct bufshare_host *bufshare_host_unref(struct bufshare_host *host);
+
+/* To poll for POLLIN, then read events until -EAGAIN; borrowed. */
+int bufshare_host_get_fd(const struct bufshare_host *host);
+
+/* What the daemon says of the device; strings are valid as long as the connection. */
+const char *bufshare_host_get_label(const struct bufshare_host *host);
+const char *bufshare_host_get_application(const struct bufshare_host *host);
+int bufshare_host_get_uuid(const struct bufshare_host *host, uint8_t uuid[BUFSHARE_UUID_SIZE]);
+int bufshare_host_get_state(const struct bufshare_host *host); /* enum bufshare_guest_state */
+
+/* One more pattern, or one less. ADDED events and SYNCED follow. -ENOSPC: more than 16. */
+int bufshare_host_subscribe(struct bufshare_host *host, const char *application);
+int bufshare_host_unsubscribe(struct bufshare_host *host, const char *application);
+
+/*
+ * Takes the next event. Never blocks: -EAGAIN when there is none. -ENOTCONN: the
+ * daemon closed the connection; -EPROTO: it sent nonsense, the connection is closed.
+ */
+int bufshare_host_read_event(struct bufshare_host *host, struct bufshare_event *event);
+
+/* A reference to a buffer that is in sight. -ENOENT: no such id, or removed. */
+int bufshare_host_get_buffer(struct bufshare_host *host, uint64_t id,
+			     struct bufshare_host_buffer **buf);
+
+/*
+ * Walks over the buffers in sight in the order of their ids: *id goes in as 0 or as
+ * the id before, and comes out as the next. -ENOENT at the end.
+ */
+int bufshare_host_next_buffer(struct bufshare_host *host, uint64_t *id);
+
+/* ---- buffers ---- */
+
+struct bufshare_host_buffer *bufshare_host_buffer_ref(struct bufshare_host_buffer *buf);
+
+/*
+ * Drops a reference. The last one, after the buffer was removed, unmaps it and tells
+ * the daemon that the guest's memory is let go. NULL is allowed. Returns NULL.
+ */
+struct bufshare_host_buffer *bufshare_host_buffer_unref(struct bufshare_host_buffer *buf);
+
+uint64_t bufshare_host_buffer_get_id(const struct bufshare_host_buffer *buf);
+uint64_t bufshare_host_buffer_get_size(const struct bufshare_host_buffer *buf); /* bytes */
+uint64_t bufshare_host_buffer_get_seq(const struct bufshare_host_buffer *buf); /* newest known, 0: none */
+int bufshare_host_buffer_get_path(const struct bufshare_host_buffer *buf); /* enum bufshare_path */
+const char *bufshare_host_buffer_get_application(const struct bufshare_host_buffer *buf);
+int bufshare_host_buffer_get_uuid(const struct bufshare_host_buffer *buf,
+				  uint8_t uuid[BUFSHARE_UUID_SIZE]);
+
+/*
+ * A property. *value is valid until the next event is read. -ENOENT: no such property.
+ */
+int bufshare_host_buffer_get_property(const struct bufshare_host_buffer *buf, const char *name,
+				      const char **value);
+
+/*
+ * Walks over the properties in the order of their names: *name goes in as NULL or as
+ * the name before, and comes out as the next. -ENOENT at the end.
+ */
+int bufshare_host_buffer_next_property(const struct bufshare_host_buffer *buf, const char **name);
+
+/*
+ * Sets a property of the host side, whose name begins with "host."; NULL as value
+ * removes it. Does not wait for the daemon. -EINVAL: not such a name, or no UTF-8;
+ * -EACCES: this connection may not; -ENOTCONN.
+ */
+int bufshare_host_buffer_set_property(struct bufshare_host_buffer *buf, const char *name,
+				      const char *value);
+
+/*
+ * How the picture lies in the buffer, checked to lie inside it. -ENOENT: not a
+ * framebuffer; -EINVAL: its properties do not fit the buffer.
+ */
+int bufshare_host_buffer_get_framebuffer(const struct bufshare_host_buffer *buf,
+					 struct bufshare_framebuffer *fb);
+
+/*
+ * The rectangles of the update that was read last; 0 of them: everything. The array
+ * is valid until the next event is read.
+ */
+int bufshare_host_buffer_get_damage(const struct bufshare_host_buffer *buf,
+				    const struct bufshare_rect **damage, size_t *n);
+
+/*
+ * The buffer as one piece of memory, for reading, whatever its path; mapped once, valid
+ * as long as the buffer. The guest may write at any time: copy before you check.
+ */
+int bufshare_host_buffer_map(struct bufshare_host_buffer *buf, const void **addr);
+
+/*
+ * Brackets CPU access to the mapping. For a dma-buf they make caches agree and may
+ * block for its fences; for the other paths they do nothing.
+ */
+int bufshare_host_buffer_begin_read(struct bufshare_host_buffer *buf);
+int bufshare_host_buffer_end_read(struct bufshare_host_buffer *buf);
+
+/*
+ * The dma-buf, to import into other devices; borrowed, valid as long as the buffer.
+ * -EOPNOTSUPP: its path is not BUFSHARE_PATH_UDMABUF.
+ */
+int bufshare_host_buffer_get_dmabuf(const struct bufshare_host_buffer *buf);
+
+/*
+ * Gives an update back, so that the guest may write to the buffer again. Does not
+ * block. -EALREADY: this update is not held (any more); -ENOTCONN.
+ */
+int bufshare_host_buffer_release(struct bufshare_host_buffer *buf, uint64_t seq);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* BUFSHARE_HOST_H */
