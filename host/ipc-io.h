@@ -30,7 +30,8 @@ int ipc_send(int sock, const void *msg, size_t size, int fd);
  * Receives one message whose header agrees with the record's size. *fd becomes the
  * descriptor that came with it (close-on-exec, the caller's) or -1. Never blocks.
  * Returns its size. -EAGAIN: none; -ENOTCONN: the other side is gone; -EPROTO: not a
- * message, or more than one descriptor (all closed).
+ * message, or more than one descriptor (all closed); -EMFILE: its descriptor did not fit
+ * into this process, the message is lost.
  */
 int ipc_recv(int sock, union ipc_message *msg, int *fd);
 
