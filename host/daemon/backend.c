@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: MIT */
+#include <endian.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+
+#include "common/cleanup.h"
+#include "common/siphash.h"
+#include "host/daemon/backend.h"
+#include "host/daemon/device.h"
+#include "host/daemon/log.h"
+#include "host/daemon/vhost-user.h"
+
+#define TICK_NS 1000000000ull
+
+struct backend {
+	struct backend_config config;
+	struct loop *loop;
+	struct dev dev;
+	struct exporter exporter;
+	struct consumers *consumers;
+	struct vu *vu; /* NULL: no VMM */
+	struct vu *ended; /* of a VMM that is gone, to be freed outside of its callback */
+	struct loop_source *soon; /* flushes what consumers caused */
+	struct loop_source *tick;
+	bool soon_set;
+	int reason; /* why ended */
+	uint8_t key[SIPHASH_KEY_SIZE]; /* of the buffers' UUIDs */
+};
+
+/* ---- to the guest ---- */
+
+static void send_events(struct backend *be)
+{
+	struct vq *vq = vu_queue(be->vu, VIRTIO_BUFSHARE_QUEUE_EVENT);
+	struct virtio_bufshare_event event;
+	struct vq_element *element;
+
+	while (!TAILQ_EMPTY(&be->dev.eventful) && vq_pop(vq, &element) == 0) {
+		if (element->writable < sizeof(event)) {
+			log_warn("the driver's event buffer has %" PRIu32 " bytes, too few",
+				 element->writable);
+			vq_push(element, NULL, 0);
+			continue;
+		}
+		dev_next_event(&be->dev, &event);
+		vq_push(element, &event, sizeof(event));
+	}
+}
+
+/* Once per batch of whatever happened, so that the guest is called once. */
+static void flush(void *data)
+{
+	struct backend *be = data;
+
+	be->soon_set = false;
+	if (!be->vu || !vu_is_started(be->vu))
+		return;
+	send_events(be);
+	vq_notify(vu_queue(be->vu, VIRTIO_BUFSHARE_QUEUE_EVENT));
+	vq_notify(vu_queue(be->vu, VIRTIO_BUFSHARE_QUEUE_CONTROL));
+}
+
+static void flush_soon(struct backend *be)
+{
+	if (!be->soon_set)
+		loop_timer_set(be->soon, 0, 0);
+	be->soon_set = true;
+}
+
+static void op_complete(void *data, void *token, const void *response, size_t size)
+{
+	vq_push(token, response, (uint32_t)size);
+	flush_soon(data);
+}
+
+static void op_events(void *data)
+{
+	flush_soon(data);
+}
+
+/* ---- what else the device model asks for ---- */
+
+static uint32_t op_export(void *data, struct dev_buffer *b, uint32_t *detail)
+{
+	struct backend *be = data;
+
+	return export_make(&be->exporter, vu_memory(be->vu), b, detail);
+}
+
+static void op_drop_export(void *data, struct dev_buffer *b)
+{
+	b->export = export_free(b->export);
+}
+
+static int op_refresh(void *data, struct dev_buffer *b, const struct dev_damage *damage)
+{
+	struct backend *be = data;
+	uint64_t n = export_refresh(b, damage);
+
+	b->bytes_copied += n;
+	be->dev.bytes_copied += n;
+	return 0;
+}
+
+static void op_added(void *data, struct dev_buffer *b)
+{
+	struct backend *be = data;
+
+	consumers_added(be->consumers, b);
+}
+
+static void op_removed(void *data, struct dev_buffer *b, uint32_t reason)
+{
+	struct backend *be = data;
+
+	consumers_removed(be->consumers, b, reason);
+}
+
+static void op_properties(void *data, struct dev_buffer *b, const char *block, size_t size)
+{
+	struct backend *be = data;
+
+	consumers_properties(be->consumers, b, block, size);
+}
+
+static int op_deliver(void *data, struct dev_slot *slot, uint64_t seq)
+{
+	return consumers_deliver(slot, seq);
+}
+
+static void op_reset(void *data, bool first)
+{
+	struct backend *be = data;
+
+	log_info("the guest's driver began epoch %016" PRIx64, be->dev.epoch);
+	consumers_set_state(be->consumers,
+			    first ? BUFSHARE_IPC_STATE_RUNNING : BUFSHARE_IPC_STATE_RESET);
+}
+
+static uint64_t op_now_ns(void *data)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}
+
+static void op_random(void *data, void *buf, size_t size)
+{
+	/* Up to 256 bytes can not fail once the kernel's pool is initialised. */
+	while (getrandom(buf, size, 0) != (ssize_t)size)
+		;
+}
+
+static void op_uuid(void *data, uint64_t epoch, uint64_t id, uint8_t uuid[16])
+{
+	struct backend *be = data;
+	struct {
+		uint8_t device[VIRTIO_BUFSHARE_UUID_SIZE];
+		uint64_t epoch, id;
+	} input = { .epoch = epoch, .id = id };
+
+	memcpy(input.device, be->config.device.uuid, sizeof(input.device));
+	siphash_uuid(be->key, &input, sizeof(input), uuid);
+}
+
+static const struct dev_ops dev_ops = {
+	.complete = op_complete,
+	.events = op_events,
+	.export_buffer = op_export,
+	.drop_export = op_drop_export,
+	.refresh = op_refresh,
+	.added = op_added,
+	.removed = op_removed,
+	.properties = op_properties,
+	.deliver = op_deliver,
+	.reset = op_reset,
+	.now_ns = op_now_ns,
+	.random = op_random,
+	.uuid = op_uuid,
+};
+
+/* ---- from the guest ---- */
+
+static void serve(struct backend *be, struct vq_element *element)
+{
+	uint64_t small[64];
+	_cleanup_free_ void *large = NULL;
+	void *request = small;
+	uint32_t size = element->readable;
+
+	if (size > dev_max_command(&be->dev)) {
+		log_warn("a command of %" PRIu32 " bytes is larger than any", size);
+		size = 0; /* which is no command either */
+	}
+	if (size > sizeof(small))
+		request = large = malloc(size);
+	if (!request || vq_element_read(element, 0, request, size) < 0)
+		size = 0;
+	dev_command(&be->dev, element, request ? request : small, size);
+}
+
+static void vu_kicked(void *data, unsigned int index)
+{
+	struct backend *be = data;
+	struct vq_element *element;
+
+	if (index == VIRTIO_BUFSHARE_QUEUE_CONTROL)
+		while (vq_pop(vu_queue(be->vu, index), &element) == 0)
+			serve(be, element);
+	flush(be);
+}
+
+static void vu_was_started(void *data, int how)
+{
+	struct backend *be = data;
+
+	if (how == VU_START_FRESH && be->dev.epoch) {
+		/* The driver's INIT follows. */
+		dev_clear(&be->dev);
+		consumers_set_state(be->consumers, BUFSHARE_IPC_STATE_RESET);
+	} else if (be->dev.epoch) {
+		consumers_set_state(be->consumers, BUFSHARE_IPC_STATE_RUNNING);
+	}
+}
+
+static void vu_was_stopped(void *data)
+{
+	struct backend *be = data;
+
+	if (be->dev.epoch)
+		consumers_set_state(be->consumers, BUFSHARE_IPC_STATE_SUSPENDED);
+}
+
+static void vu_memory_changed(void *data)
+{
+	struct backend *be = data;
+	struct dev_buffer *b;
+
+	TAILQ_FOREACH(b, &be->dev.buffers, link)
+		if (!export_is_valid(b->export, vu_memory(be->vu)))
+			dev_lost(b, VIRTIO_BUFSHARE_REASON_MEMORY);
+}
+
+static void vu_was_closed(void *data, int reason)
+{
+	struct backend *be = data;
+
+	log_info("the VMM closed the device%s%s", reason ? ": " : "",
+		 reason ? strerror(-reason) : "");
+	dev_clear(&be->dev);
+	consumers_set_state(be->consumers, BUFSHARE_IPC_STATE_GONE);
+	be->ended = be->vu;
+	be->vu = NULL;
+	be->reason = reason;
+	loop_timer_set(be->tick, 0, TICK_NS);
+}
+
+static const struct vu_ops vu_ops = {
+	.started = vu_was_started,
+	.stopped = vu_was_stopped,
+	.queue_kick = vu_kicked,
+	.memory_changed = vu_memory_changed,
+	.closed = vu_was_closed,
+};
+
+static void tick(void *data)
+{
+	struct backend *be = data;
+
+	dev_tick(&be->dev);
+	if (be->ended) {
+		be->ended = vu_free(be->ended);
+		be->config.gone(be->config.data, be->reason);
+	}
+}
+
+/* ---- life ---- */
+
+static void cleanup_backend(struct backend **be)
+{
+	backend_free(*be);
+}
+
+int backend_new(struct loop *loop, const struct backend_config *config, int consumer_listener,
+		struct backend **backend)
+{
+	_cleanup_close_ int listener = consumer_listener;
+	_cleanup_(cleanup_backend) struct backend *be = calloc(1, sizeof(*be));
+	struct consumers_config cc = { .max = config->max_consumers };
+	struct dev_limits limits;
+	int r;
+
+	if (!be)
+		return -ENOMEM;
+	be->config = *config;
+	be->loop = loop;
+	be->exporter.udmabuf = -1;
+	limits = (struct dev_limits){
+		.max_buffers = le32toh(config->device.max_buffers),
+		.max_buffer_size = le64toh(config->device.max_buffer_size),
+		.max_total_size = le64toh(config->device.max_total_size),
+		.max_ranges = le32toh(config->device.max_ranges),
+	};
+	dev_init(&be->dev, &dev_ops, be, &limits, le64toh(config->device.caps));
+	op_random(be, be->key, sizeof(be->key));
+
+	r = exporter_init(&be->exporter, config->export_mode);
+	if (r == 0)
+		r = loop_add_timer(loop, flush, be, &be->soon);
+	if (r == 0)
+		r = loop_add_timer(loop, tick, be, &be->tick);
+	if (r == 0)
+		r = loop_timer_set(be->tick, TICK_NS, TICK_NS);
+	if (r < 0)
+		return r;
+	cc.device = &be->config.device;
+	r = consumers_new(loop, &be->dev, &cc, listener, &be->consumers);
+	if (r < 0)
+		return r;
+	steal_fd(&listener);
+	*backend = steal_ptr(&be);
+	return 0;
+}
+
+struct backend *backend_free(struct backend *be)
+{
+	if (!be)
+		return NULL;
+	if (be->consumers)
+		dev_clear(&be->dev);
+	vu_free(be->vu);
+	vu_free(be->ended);
+	consumers_free(be->consumers);
+	exporter_close(&be->exporter);
+	loop_source_remove(be->soon);
+	loop_source_remove(be->tick);
+	free(be);
+	return NULL;
+}
+
+int backend_connect(struct backend *be, int sock)
+{
+	struct vu_config config = {
+		.num_queues = VIRTIO_BUFSHARE_NUM_QUEUES,
+		.config = &be->config.device,
+		.config_size = sizeof(be->config.device),
+		.ops = &vu_ops,
+		.data = be,
+	};
+
+	if (be->vu || be->ended)
+		return -EBUSY;
+	log_info("a VMM is here");
+	return vu_new(be->loop, sock, &config, &be->vu);
+}
+
+struct consumers *backend_consumers(struct backend *be)
+{
+	return be->consumers;
+}

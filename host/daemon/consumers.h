@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The programs that receive buffers: their socket, what each may see, and the messages to
+ * and from them (host/ipc.h). A consumer is not trusted: one that sends what it must not,
+ * or does not read, loses its connection and nothing else happens.
+ */
+#ifndef BUFSHARE_DAEMON_CONSUMERS_H
+#define BUFSHARE_DAEMON_CONSUMERS_H
+
+#include "host/daemon/device.h"
+#include "host/daemon/loop.h"
+#include "host/ipc.h"
+
+/* Messages that wait for one consumer to read; it is disconnected beyond that. */
+#define CONSUMERS_MAX_QUEUED 4096
+
+struct consumers;
+
+struct consumers_config {
+	const struct virtio_bufshare_config *device; /* borrowed */
+	unsigned int max; /* consumers at the same time */
+};
+
+/* Listens on a socket (-1: on none) that becomes the consumers'. */
+int consumers_new(struct loop *loop, struct dev *dev, const struct consumers_config *config,
+		  int listener, struct consumers **consumers);
+
+/* Closes every connection. NULL is fine. Returns NULL. */
+struct consumers *consumers_free(struct consumers *cs);
+
+/* One more connection; the socket becomes the consumers', whatever is returned. */
+int consumers_accept(struct consumers *cs, int sock);
+
+/* Tells everybody; enum bufshare_ipc_state_value. */
+void consumers_set_state(struct consumers *cs, uint32_t state);
+
+/* What the device model asks for (dev_ops). */
+void consumers_added(struct consumers *cs, struct dev_buffer *buffer);
+void consumers_removed(struct consumers *cs, struct dev_buffer *buffer, uint32_t reason);
+void consumers_properties(struct consumers *cs, struct dev_buffer *buffer, const char *block,
+			  size_t size);
+int consumers_deliver(struct dev_slot *slot, uint64_t seq);
+
+#endif /* BUFSHARE_DAEMON_CONSUMERS_H */

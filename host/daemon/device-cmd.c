@@ -1,0 +1,422 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The commands of the control queue: checked in full, then done. Whatever is wrong is
+ * answered with a status; nothing of a refused command takes effect.
+ */
+#include <endian.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/cleanup.h"
+#include "host/daemon/device.h"
+#include "host/daemon/device-internal.h"
+
+#define S(name) VIRTIO_BUFSHARE_STATUS_##name
+
+/* A command on its way; bytes is the whole request, in this process's memory. */
+struct command {
+	struct dev *dev;
+	void *token;
+	const uint8_t *bytes;
+	size_t size;
+	uint32_t flags;
+	uint32_t detail;
+};
+
+static void answer(const struct command *c, uint32_t status)
+{
+	const struct virtio_bufshare_response r = {
+		.status = htole32(status),
+		.detail = htole32(c->detail),
+	};
+
+	c->dev->ops->complete(c->dev->data, c->token, &r, sizeof(r));
+}
+
+static uint32_t over(struct command *c, uint32_t limit)
+{
+	c->detail = limit;
+	return S(LIMIT);
+}
+
+/* Commands of one size without flags. */
+static bool exact(const struct command *c, size_t size)
+{
+	return c->size == size;
+}
+
+static uint32_t cmd_init(struct command *c)
+{
+	const struct virtio_bufshare_init *req = (const void *)c->bytes;
+	struct virtio_bufshare_init_response resp = { 0 };
+	struct dev *dev = c->dev;
+	uint64_t wanted, epoch;
+	bool first = !dev->epoch;
+
+	if (!exact(c, sizeof(*req)) || req->reserved)
+		return S(INVALID);
+	if (le32toh(req->version) != VIRTIO_BUFSHARE_VERSION || (le64toh(req->caps) & ~dev->caps))
+		return S(UNSUPPORTED);
+
+	wanted = le64toh(req->hdr.epoch);
+	epoch = dev->epoch;
+	dev_clear(dev);
+	while (!wanted || wanted != epoch) {
+		dev->ops->random(dev->data, &epoch, sizeof(epoch));
+		if (epoch)
+			break;
+	}
+	dev->epoch = epoch;
+	dev->ops->reset(dev->data, first);
+	resp.epoch = htole64(epoch);
+	resp.caps = req->caps;
+	dev->ops->complete(dev->data, c->token, &resp, sizeof(resp));
+	return S(OK);
+}
+
+static uint32_t check_ranges(struct command *c, const struct virtio_bufshare_range *ranges,
+			     uint32_t n, uint64_t size)
+{
+	const uint64_t mask = VIRTIO_BUFSHARE_PAGE_SIZE - 1;
+	uint64_t sum = 0;
+	uint32_t i;
+
+	for (i = 0; i < n; i++) {
+		uint64_t addr = le64toh(ranges[i].addr), bytes = le64toh(ranges[i].size);
+
+		if (!bytes || (bytes & mask) || (addr & mask) || addr + bytes < addr ||
+		    bytes > size - sum)
+			return S(INVALID);
+		sum += bytes;
+	}
+	return sum == size ? S(OK) : S(INVALID);
+}
+
+static uint32_t check_block(struct command *c, const char *block, size_t size, unsigned int flags)
+{
+	switch (props_check_block(block, size, flags)) {
+	case 0:
+		return S(OK);
+	case -EPERM:
+		return S(DENIED);
+	case -ENOSPC:
+		return over(c, VIRTIO_BUFSHARE_LIMIT_PROPERTIES);
+	default:
+		return S(INVALID);
+	}
+}
+
+static uint32_t check_register(struct command *c, const struct virtio_bufshare_register *req)
+{
+	static const uint8_t no_uuid[VIRTIO_BUFSHARE_UUID_SIZE];
+	const uint32_t n = le32toh(req->num_ranges), properties = le32toh(req->properties_size);
+	const uint64_t size = le64toh(req->size);
+	const struct dev *dev = c->dev;
+	const struct virtio_bufshare_range *ranges = (const void *)(req + 1);
+	uint32_t status;
+
+	if (c->flags & ~VIRTIO_BUFSHARE_REGISTER_AGAIN)
+		return S(UNSUPPORTED); /* BY_UUID and SHARE_RW are not offered */
+	if (!req->buffer || !req->application[0] ||
+	    !props_label_field_valid(req->application, sizeof(req->application)) ||
+	    memcmp(req->uuid, no_uuid, sizeof(no_uuid)) != 0 || !size)
+		return S(INVALID);
+	if (n > dev->limits.max_ranges)
+		return over(c, VIRTIO_BUFSHARE_LIMIT_RANGES);
+	if (properties > VIRTIO_BUFSHARE_MAX_PROPERTIES_SIZE)
+		return over(c, VIRTIO_BUFSHARE_LIMIT_PROPERTIES_SIZE);
+	if (c->size != sizeof(*req) + n * sizeof(*ranges) + properties)
+		return S(INVALID);
+	if (size > dev->limits.max_buffer_size)
+		return over(c, VIRTIO_BUFSHARE_LIMIT_BUFFER_SIZE);
+	status = check_ranges(c, ranges, n, size);
+	if (status == S(OK))
+		status = check_block(c, (const char *)(ranges + n), properties, PROPS_GUEST);
+	if (status != S(OK))
+		return status;
+	if (dev_find(c->dev, le64toh(req->buffer)))
+		return S(EXISTS);
+	if (dev->num_buffers >= dev->limits.max_buffers)
+		return over(c, VIRTIO_BUFSHARE_LIMIT_BUFFERS);
+	if (size > dev->limits.max_total_size - dev->total_size)
+		return over(c, VIRTIO_BUFSHARE_LIMIT_TOTAL_SIZE);
+	return S(OK);
+}
+
+/* Of a checked request; NULL: no memory. */
+static struct dev_buffer *make_buffer(struct dev *dev, const struct virtio_bufshare_register *req)
+{
+	const struct virtio_bufshare_range *ranges = (const void *)(req + 1);
+	struct dev_buffer *b = calloc(1, sizeof(*b));
+	uint32_t i, n = le32toh(req->num_ranges);
+
+	if (!b)
+		return NULL;
+	LIST_INIT(&b->slots);
+	b->dev = dev;
+	b->id = le64toh(req->buffer);
+	b->size = le64toh(req->size);
+	b->seq = b->released = le64toh(req->seq);
+	b->again = le32toh(req->hdr.flags) & VIRTIO_BUFSHARE_REGISTER_AGAIN;
+	memcpy(b->application, req->application, sizeof(b->application));
+	dev->ops->uuid(dev->data, dev->epoch, b->id, b->uuid);
+	b->ranges = calloc(n, sizeof(*b->ranges));
+	if (!b->ranges ||
+	    props_apply(&b->guest, (const char *)(ranges + n), le32toh(req->properties_size)) < 0) {
+		dev_buffer_free(b);
+		return NULL;
+	}
+	for (i = 0; i < n; i++) {
+		struct dev_range r = { le64toh(ranges[i].addr), le64toh(ranges[i].size) };
+		struct dev_range *last = b->num_ranges ? &b->ranges[b->num_ranges - 1] : NULL;
+
+		if (last && last->addr + last->size == r.addr)
+			last->size += r.size;
+		else
+			b->ranges[b->num_ranges++] = r;
+	}
+	return b;
+}
+
+static uint32_t cmd_register(struct command *c)
+{
+	const struct virtio_bufshare_register *req = (const void *)c->bytes;
+	struct virtio_bufshare_register_response resp = { 0 };
+	struct dev *dev = c->dev;
+	struct dev_buffer *b;
+	uint32_t status;
+
+	if (c->size < sizeof(*req))
+		return S(INVALID);
+	status = check_register(c, req);
+	if (status != S(OK))
+		return status;
+
+	c->detail = ENOMEM;
+	b = make_buffer(dev, req);
+	if (!b)
+		return S(HOST);
+	c->detail = 0;
+	status = dev->ops->export_buffer(dev->data, b, &c->detail);
+	if (status != S(OK)) {
+		dev_buffer_free(b);
+		return status;
+	}
+	if (dev_insert(dev, b) < 0) {
+		dev->ops->drop_export(dev->data, b);
+		dev_buffer_free(b);
+		return S(HOST);
+	}
+	dev->ops->added(dev->data, b);
+
+	memcpy(resp.uuid, b->uuid, sizeof(resp.uuid));
+	resp.path = htole32(b->path);
+	resp.consumers = htole32(b->consumers);
+	dev->ops->complete(dev->data, c->token, &resp, sizeof(resp));
+	return S(OK);
+}
+
+static uint32_t cmd_unregister(struct command *c)
+{
+	const struct virtio_bufshare_unregister *req = (const void *)c->bytes;
+	struct dev_buffer *b;
+
+	if (!exact(c, sizeof(*req)) || req->reserved ||
+	    le32toh(req->reason) > VIRTIO_BUFSHARE_REASON_RESET)
+		return S(INVALID);
+	b = dev_find(c->dev, le64toh(req->buffer));
+	if (!b)
+		return S(NOT_FOUND);
+	dev_remove(b, le32toh(req->reason), c->token);
+	return S(OK);
+}
+
+static uint32_t cmd_update(struct command *c)
+{
+	const struct virtio_bufshare_update *req = (const void *)c->bytes;
+	const struct virtio_bufshare_rect *rects = (const void *)(req + 1);
+	struct dev_damage damage = { 0 };
+	struct dev_buffer *b;
+	uint32_t i, n;
+
+	if (c->size < sizeof(*req) || req->reserved)
+		return S(INVALID);
+	n = le32toh(req->num_damage);
+	if (n > VIRTIO_BUFSHARE_MAX_DAMAGE)
+		return over(c, VIRTIO_BUFSHARE_LIMIT_DAMAGE);
+	if (c->size != sizeof(*req) + n * sizeof(*rects))
+		return S(INVALID);
+	for (i = 0; i < n; i++) {
+		struct dev_rect r = { le32toh(rects[i].x), le32toh(rects[i].y),
+				      le32toh(rects[i].width), le32toh(rects[i].height) };
+
+		if (!r.width || !r.height)
+			return S(INVALID);
+		damage.v[damage.n++] = r;
+	}
+	damage.all = n == 0;
+	b = dev_find(c->dev, le64toh(req->buffer));
+	if (!b)
+		return S(NOT_FOUND);
+	if (le64toh(req->seq) <= b->seq)
+		return S(INVALID);
+	answer(c, S(OK));
+	dev_updated(b, le64toh(req->seq), le64toh(req->time_ns), &damage);
+	return S(OK);
+}
+
+static uint32_t cmd_set_properties(struct command *c)
+{
+	const struct virtio_bufshare_set_properties *req = (const void *)c->bytes;
+	const char *block = (const char *)(req + 1);
+	struct dev_buffer *b;
+	uint32_t status, size;
+
+	if (c->size < sizeof(*req) || req->reserved)
+		return S(INVALID);
+	size = le32toh(req->properties_size);
+	if (size > VIRTIO_BUFSHARE_MAX_PROPERTIES_SIZE)
+		return over(c, VIRTIO_BUFSHARE_LIMIT_PROPERTIES_SIZE);
+	if (c->size != sizeof(*req) + size)
+		return S(INVALID);
+	status = check_block(c, block, size, PROPS_GUEST | PROPS_REMOVALS);
+	if (status != S(OK))
+		return status;
+	b = dev_find(c->dev, le64toh(req->buffer));
+	if (!b)
+		return S(NOT_FOUND);
+	switch (props_apply(&b->guest, block, size)) {
+	case 0:
+		break;
+	case -ENOSPC:
+		return over(c, VIRTIO_BUFSHARE_LIMIT_PROPERTIES_SIZE);
+	default:
+		c->detail = ENOMEM;
+		return S(HOST);
+	}
+	c->dev->ops->properties(c->dev->data, b, block, size);
+	answer(c, S(OK));
+	return S(OK);
+}
+
+static uint32_t cmd_get_properties(struct command *c)
+{
+	const struct virtio_bufshare_named *req = (const void *)c->bytes;
+	struct {
+		struct virtio_bufshare_get_properties_response hdr;
+		char block[PROPS_BLOCK_MAX];
+	} resp = { 0 };
+	struct dev_buffer *b;
+	size_t size;
+
+	if (!exact(c, sizeof(*req)))
+		return S(INVALID);
+	b = dev_find(c->dev, le64toh(req->buffer));
+	if (!b)
+		return S(NOT_FOUND);
+	size = props_write_block(&b->host, PROPS_HOST, resp.block);
+	resp.hdr.generation = htole64(b->properties_generation);
+	resp.hdr.properties_size = htole32((uint32_t)size);
+	c->dev->ops->complete(c->dev->data, c->token, &resp, sizeof(resp.hdr) + size);
+	return S(OK);
+}
+
+static uint32_t cmd_reset(struct command *c)
+{
+	const struct virtio_bufshare_reset *req = (const void *)c->bytes;
+	struct dev_buffer *b, *next;
+
+	if (!exact(c, sizeof(*req)) ||
+	    !props_label_field_valid(req->application, sizeof(req->application)))
+		return S(INVALID);
+	for (b = TAILQ_FIRST(&c->dev->buffers); b; b = next) {
+		next = TAILQ_NEXT(b, link);
+		if (!req->application[0] ||
+		    memcmp(req->application, b->application, sizeof(b->application)) == 0)
+			dev_remove(b, VIRTIO_BUFSHARE_REASON_RESET, NULL);
+	}
+	answer(c, S(OK));
+	return S(OK);
+}
+
+static uint32_t cmd_query(struct command *c)
+{
+	const struct virtio_bufshare_named *req = (const void *)c->bytes;
+	struct virtio_bufshare_query_response resp = { 0 };
+	const struct dev_buffer *b;
+
+	if (!exact(c, sizeof(*req)))
+		return S(INVALID);
+	b = dev_find(c->dev, le64toh(req->buffer));
+	if (!b)
+		return S(NOT_FOUND);
+	resp.seq = htole64(b->seq);
+	resp.released = htole64(b->released);
+	resp.updates = htole64(b->updates);
+	resp.bytes_copied = htole64(b->bytes_copied);
+	resp.path = htole32(b->path);
+	resp.consumers = htole32(b->consumers);
+	c->dev->ops->complete(c->dev->data, c->token, &resp, sizeof(resp));
+	return S(OK);
+}
+
+static uint32_t cmd_ping(struct command *c)
+{
+	const struct virtio_bufshare_ping *req = (const void *)c->bytes;
+	struct virtio_bufshare_ping_response resp = { 0 };
+
+	if (!exact(c, sizeof(*req)))
+		return S(INVALID);
+	resp.cookie = req->cookie;
+	c->dev->ops->complete(c->dev->data, c->token, &resp, sizeof(resp));
+	return S(OK);
+}
+
+/* Every function answers the command itself, or returns why it is refused. */
+static uint32_t (*const commands[])(struct command *c) = {
+	[VIRTIO_BUFSHARE_CMD_INIT] = cmd_init,
+	[VIRTIO_BUFSHARE_CMD_REGISTER] = cmd_register,
+	[VIRTIO_BUFSHARE_CMD_UNREGISTER] = cmd_unregister,
+	[VIRTIO_BUFSHARE_CMD_UPDATE] = cmd_update,
+	[VIRTIO_BUFSHARE_CMD_SET_PROPERTIES] = cmd_set_properties,
+	[VIRTIO_BUFSHARE_CMD_GET_PROPERTIES] = cmd_get_properties,
+	[VIRTIO_BUFSHARE_CMD_RESET] = cmd_reset,
+	[VIRTIO_BUFSHARE_CMD_QUERY] = cmd_query,
+	[VIRTIO_BUFSHARE_CMD_PING] = cmd_ping,
+};
+
+static uint32_t dispatch(struct command *c)
+{
+	const struct virtio_bufshare_request *hdr = (const void *)c->bytes;
+	uint32_t type;
+
+	if (c->size < sizeof(*hdr))
+		return S(INVALID);
+	type = le32toh(hdr->type);
+	c->flags = le32toh(hdr->flags);
+	if (type >= ARRAY_SIZE(commands) || !commands[type])
+		return S(UNSUPPORTED);
+	if (c->flags && type != VIRTIO_BUFSHARE_CMD_REGISTER)
+		return S(UNSUPPORTED);
+	if (type != VIRTIO_BUFSHARE_CMD_INIT &&
+	    (!c->dev->epoch || le64toh(hdr->epoch) != c->dev->epoch))
+		return S(EPOCH);
+	return commands[type](c);
+}
+
+void dev_command(struct dev *dev, void *token, const void *request, size_t size)
+{
+	struct command c = { .dev = dev, .token = token, .bytes = request, .size = size };
+	uint32_t status = dispatch(&c);
+
+	if (status != S(OK))
+		answer(&c, status);
+}
+
+size_t dev_max_command(const struct dev *dev)
+{
+	return sizeof(struct virtio_bufshare_register) +
+	       (size_t)dev->limits.max_ranges * sizeof(struct virtio_bufshare_range) +
+	       VIRTIO_BUFSHARE_MAX_PROPERTIES_SIZE;
+}

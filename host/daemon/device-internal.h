@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the files of the device model have in common.
+ */
+#ifndef BUFSHARE_DAEMON_DEVICE_INTERNAL_H
+#define BUFSHARE_DAEMON_DEVICE_INTERNAL_H
+
+#include "host/daemon/device.h"
+
+int dev_insert(struct dev *dev, struct dev_buffer *buffer);
+void dev_buffer_free(struct dev_buffer *buffer);
+void dev_updated(struct dev_buffer *buffer, uint64_t seq, uint64_t time_ns,
+		 const struct dev_damage *damage);
+
+/* The buffer is gone for everybody; an UNREGISTER waits for the answer unless token is NULL. */
+void dev_remove(struct dev_buffer *buffer, uint32_t reason, void *token);
+
+#endif /* BUFSHARE_DAEMON_DEVICE_INTERNAL_H */

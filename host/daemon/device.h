@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The device: what the guest registered, who sees it, and what either side is still to be
+ * told. Pure: commands come in as bytes, everything else goes through ops, so that tests
+ * and fuzzers can drive it. Nothing in here queues without bound: updates and events are
+ * state, of which the newest counts.
+ */
+#ifndef BUFSHARE_DAEMON_DEVICE_H
+#define BUFSHARE_DAEMON_DEVICE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include <linux/virtio_bufshare.h>
+
+#include "common/props.h"
+
+struct dev;
+struct export;
+
+struct dev_range {
+	uint64_t addr;
+	uint64_t size;
+};
+
+struct dev_rect {
+	uint32_t x, y, width, height;
+};
+
+/* What changed; no rectangle at all while nothing did. */
+struct dev_damage {
+	bool all;
+	unsigned int n;
+	struct dev_rect v[VIRTIO_BUFSHARE_MAX_DAMAGE];
+};
+
+/* One buffer as one consumer sees it. */
+struct dev_slot {
+	LIST_ENTRY(dev_slot) in_buffer; /* dev_buffer.slots */
+	LIST_ENTRY(dev_slot) in_consumer; /* the consumer's list */
+	struct dev_buffer *buffer;
+	void *consumer;
+	bool mapped; /* it may have the guest's pages, and did not say CLOSED */
+	uint64_t held; /* seq it was given and has not released, 0: none */
+	uint64_t pending; /* the first seq it was not given, 0: it has the newest */
+	uint32_t merged; /* updates behind pending */
+	struct dev_damage damage; /* of what is pending */
+	uint64_t delivered, released, coalesced; /* counters */
+};
+
+struct dev_buffer {
+	TAILQ_ENTRY(dev_buffer) link; /* dev.buffers, or dev.dying */
+	TAILQ_ENTRY(dev_buffer) event_link; /* dev.eventful */
+	LIST_HEAD(, dev_slot) slots;
+	struct dev *dev;
+	uint64_t id;
+	uint64_t size;
+	struct dev_range *ranges;
+	uint32_t num_ranges;
+	bool again; /* known from before a restart */
+	char application[VIRTIO_BUFSHARE_APPLICATION_SIZE];
+	uint8_t uuid[VIRTIO_BUFSHARE_UUID_SIZE];
+	struct props guest, host;
+
+	struct export *export;
+	uint32_t path; /* enum virtio_bufshare_path */
+
+	uint64_t seq; /* newest update */
+	uint64_t time_ns, host_time_ns; /* of it */
+	uint64_t released; /* every update up to it is */
+	uint32_t consumers;
+	uint64_t updates, bytes_copied;
+
+	/* What the guest is still to be told. */
+	bool eventful;
+	bool tell_released, tell_consumers, tell_properties, tell_lost;
+	uint32_t released_flags;
+	uint64_t properties_generation;
+	uint32_t lost_reason;
+
+	/* UNREGISTER waits for consumers to let go of the pages. */
+	bool dying, detaching, still_mapped;
+	void *token; /* NULL: nobody waits for an answer */
+	unsigned int ticks;
+};
+
+struct dev_ops {
+	/* The answer to a command; the token is not used afterwards. */
+	void (*complete)(void *data, void *token, const void *response, size_t size);
+
+	/* There is something for dev_next_event(). */
+	void (*events)(void *data);
+
+	/*
+	 * Makes a buffer reachable: sets its export and path. 0, or a status of
+	 * virtio_bufshare.h with its detail.
+	 */
+	uint32_t (*export_buffer)(void *data, struct dev_buffer *buffer, uint32_t *detail);
+	void (*drop_export)(void *data, struct dev_buffer *buffer);
+
+	/* The contents changed, and consumers see the buffer. -EFAULT: its memory is gone. */
+	int (*refresh)(void *data, struct dev_buffer *buffer, const struct dev_damage *damage);
+
+	/* For the consumers: attach those that are to see it; tell those that do. */
+	void (*added)(void *data, struct dev_buffer *buffer);
+	void (*removed)(void *data, struct dev_buffer *buffer, uint32_t reason);
+	void (*properties)(void *data, struct dev_buffer *buffer, const char *block, size_t size);
+
+	/* Hands the pending update to the slot's consumer. -EAGAIN: no room now. */
+	int (*deliver)(void *data, struct dev_slot *slot, uint64_t seq);
+
+	/* A new epoch: what was there is void; first: nothing was. */
+	void (*reset)(void *data, bool first);
+
+	uint64_t (*now_ns)(void *data);
+	void (*random)(void *data, void *buf, size_t size);
+
+	/* 16 bytes nobody can foresee, the same for the same input. */
+	void (*uuid)(void *data, uint64_t epoch, uint64_t id, uint8_t uuid[16]);
+};
+
+struct dev_limits {
+	uint32_t max_buffers;
+	uint64_t max_buffer_size;
+	uint64_t max_total_size;
+	uint32_t max_ranges;
+};
+
+struct dev {
+	const struct dev_ops *ops;
+	void *data;
+	struct dev_limits limits;
+	uint64_t caps; /* of the config space */
+	uint64_t epoch; /* 0: the driver has not said INIT */
+	void *tree; /* of tsearch(3), buffers by id */
+	TAILQ_HEAD(dev_buffers, dev_buffer) buffers;
+	struct dev_buffers dying;
+	TAILQ_HEAD(, dev_buffer) eventful;
+	uint32_t num_buffers;
+	uint64_t total_size;
+	uint64_t bytes_copied; /* since the start, of all buffers that ever were */
+};
+
+void dev_init(struct dev *dev, const struct dev_ops *ops, void *data,
+	      const struct dev_limits *limits, uint64_t caps);
+
+/* Drops everything; deferred answers are given. */
+void dev_clear(struct dev *dev);
+
+/* A command of the control queue, copied out of the guest's memory. */
+void dev_command(struct dev *dev, void *token, const void *request, size_t size);
+
+/* The largest command this device takes. */
+size_t dev_max_command(const struct dev *dev);
+
+/* Takes the next thing to tell the guest. False: nothing. */
+bool dev_next_event(struct dev *dev, struct virtio_bufshare_event *event);
+
+/* Once a second: lets UNREGISTERs that waited too long go. */
+void dev_tick(struct dev *dev);
+
+/* The guest's memory changed: buffers whose memory is gone are lost. */
+void dev_lost(struct dev_buffer *buffer, uint32_t reason);
+
+struct dev_buffer *dev_find(struct dev *dev, uint64_t id);
+
+/* ---- the consumers' side ---- */
+
+/* The consumer sees the buffer from now on; it holds nothing. NULL: no memory. */
+struct dev_slot *dev_attach(struct dev_buffer *buffer, void *consumer, bool mapped);
+
+/* The consumer no longer sees the buffer; gone: it ended. Frees the slot. */
+void dev_detach(struct dev_slot *slot, bool gone);
+
+/* The consumer gives an update back; what it does not hold is ignored. */
+void dev_release(struct dev_slot *slot, uint64_t seq);
+
+/* There is room again: delivers what is pending. */
+void dev_flush(struct dev_slot *slot);
+
+/* Properties of the host side, a checked block. -ENOSPC, -ENOMEM. */
+int dev_set_host_properties(struct dev_buffer *buffer, const char *block, size_t size);
+
+void dev_damage_add(struct dev_damage *to, const struct dev_damage *damage);
+
+#endif /* BUFSHARE_DAEMON_DEVICE_H */

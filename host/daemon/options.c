@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: MIT */
+#include <endian.h>
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "config.h"
+#include "common/cleanup.h"
+#include "common/siphash.h"
+#include "host/daemon/log.h"
+#include "host/daemon/options.h"
+
+enum option_id {
+	OPT_SOCKET = 256,
+	OPT_FD,
+	OPT_CAPABILITIES,
+	OPT_CONSUMERS,
+	OPT_LABEL,
+	OPT_APPLICATION,
+	OPT_UUID,
+	OPT_SUBSYSTEM,
+	OPT_EXPORT,
+	OPT_MAX_BUFFERS,
+	OPT_MAX_BUFFER_SIZE,
+	OPT_MAX_TOTAL_SIZE,
+	OPT_MAX_RANGES,
+	OPT_MAX_CONSUMERS,
+	OPT_ONCE,
+	OPT_LOG_LEVEL,
+	OPT_HELP,
+	OPT_VERSION,
+};
+
+static const struct option long_options[] = {
+	{ "socket-path", required_argument, NULL, OPT_SOCKET },
+	{ "fd", required_argument, NULL, OPT_FD },
+	{ "print-capabilities", no_argument, NULL, OPT_CAPABILITIES },
+	{ "consumer-socket", required_argument, NULL, OPT_CONSUMERS },
+	{ "label", required_argument, NULL, OPT_LABEL },
+	{ "application", required_argument, NULL, OPT_APPLICATION },
+	{ "uuid", required_argument, NULL, OPT_UUID },
+	{ "subsystem", required_argument, NULL, OPT_SUBSYSTEM },
+	{ "export", required_argument, NULL, OPT_EXPORT },
+	{ "max-buffers", required_argument, NULL, OPT_MAX_BUFFERS },
+	{ "max-buffer-size", required_argument, NULL, OPT_MAX_BUFFER_SIZE },
+	{ "max-total-size", required_argument, NULL, OPT_MAX_TOTAL_SIZE },
+	{ "max-ranges", required_argument, NULL, OPT_MAX_RANGES },
+	{ "max-consumers", required_argument, NULL, OPT_MAX_CONSUMERS },
+	{ "once", no_argument, NULL, OPT_ONCE },
+	{ "log-level", required_argument, NULL, OPT_LOG_LEVEL },
+	{ "help", no_argument, NULL, OPT_HELP },
+	{ "version", no_argument, NULL, OPT_VERSION },
+	{ 0 }
+};
+
+static void help(void)
+{
+	puts("usage: vhost-user-bufshare --socket-path=PATH [OPTION...]\n"
+	     "\n"
+	     "  --socket-path=PATH      listen there for the VMM\n"
+	     "  --fd=FDNUM              use this listening or connected socket instead\n"
+	     "  --print-capabilities    say in JSON what this program is, and exit\n"
+	     "  --consumer-socket=PATH  listen there for consumers (socket path + \".consumers\")\n"
+	     "  --label=NAME            tells this device from others of the guest\n"
+	     "  --application=NAME      the application protocol this device is for\n"
+	     "  --uuid=UUID             of the device (made from the label, or random)\n"
+	     "  --subsystem=VVVV:DDDD   reserved ids, hexadecimal\n"
+	     "  --export=HOW            auto (default), udmabuf, copy or memfd\n"
+	     "  --max-buffers=N         registered at a time (1024)\n"
+	     "  --max-buffer-size=SIZE  of one buffer (1G)\n"
+	     "  --max-total-size=SIZE   of all buffers (4G)\n"
+	     "  --max-ranges=N          of one buffer (262144)\n"
+	     "  --max-consumers=N       connected at a time (16)\n"
+	     "  --once                  end when the first VMM closes the device\n"
+	     "  --log-level=LEVEL       err, warn, info (default) or debug\n"
+	     "  --help, --version\n"
+	     "\n"
+	     "Start it before the VMM, and stop it after. See vhost-user-bufshare(1).");
+}
+
+static int usage(const char *option, const char *value, const char *want)
+{
+	log_err("--%s=%s: not %s (see --help)", option, value, want);
+	return 2;
+}
+
+static bool parse_number(const char *s, uint64_t max, uint64_t *value)
+{
+	uint64_t shift = 0;
+	char *end;
+
+	if (*s < '0' || *s > '9')
+		return false;
+	errno = 0;
+	*value = strtoull(s, &end, 0);
+	switch (*end) {
+	case 'K':
+		shift = 10;
+		break;
+	case 'M':
+		shift = 20;
+		break;
+	case 'G':
+		shift = 30;
+		break;
+	}
+	if (shift)
+		end++;
+	if (errno || *end || !*value || *value > max >> shift)
+		return false;
+	*value <<= shift;
+	return true;
+}
+
+static bool parse_uuid(const char *s, uint8_t uuid[16])
+{
+	unsigned int i, byte;
+
+	if (strlen(s) != 36)
+		return false;
+	for (i = 0; i < 16; i++) {
+		if (i == 4 || i == 6 || i == 8 || i == 10)
+			if (*s++ != '-')
+				return false;
+		if (!strchr("0123456789abcdefABCDEF", s[0]) ||
+		    !strchr("0123456789abcdefABCDEF", s[1]) || sscanf(s, "%2x", &byte) != 1)
+			return false;
+		uuid[i] = (uint8_t)byte;
+		s += 2;
+	}
+	return true;
+}
+
+/* The same label has the same UUID on every start and every host; no label: a new one. */
+static void default_uuid(struct virtio_bufshare_config *device)
+{
+	static const uint8_t key[SIPHASH_KEY_SIZE] = "bufshare device";
+
+	if (device->label[0]) {
+		siphash_uuid(key, device->label, sizeof(device->label), device->uuid);
+		return;
+	}
+	while (getrandom(device->uuid, sizeof(device->uuid), 0) != sizeof(device->uuid))
+		;
+	device->uuid[6] = (device->uuid[6] & 0x0f) | 0x40;
+	device->uuid[8] = (device->uuid[8] & 0x3f) | 0x80;
+}
+
+static int find_word(const char *word, const char *const words[], size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		if (words[i] && strcmp(word, words[i]) == 0)
+			return (int)i;
+	return -1;
+}
+
+static const char *const export_modes[] = {
+	[EXPORT_AUTO] = "auto",
+	[EXPORT_UDMABUF] = "udmabuf",
+	[EXPORT_COPY] = "copy",
+	[EXPORT_MEMFD] = "memfd",
+};
+
+static const char *const log_levels[] = {
+	[LOG_LEVEL_ERR] = "err",
+	[LOG_LEVEL_WARN] = "warn",
+	[LOG_LEVEL_INFO] = "info",
+	[LOG_LEVEL_DEBUG] = "debug",
+};
+
+static bool parse_name(const char *s, uint8_t *field, size_t size)
+{
+	if (!props_label_valid(s))
+		return false;
+	memset(field, 0, size);
+	memcpy(field, s, strlen(s));
+	return true;
+}
+
+static bool parse_subsystem(const char *s, struct virtio_bufshare_config *device)
+{
+	unsigned int vendor, id;
+	int n = 0;
+
+	if (sscanf(s, "%4x:%4x%n", &vendor, &id, &n) != 2 || s[n])
+		return false;
+	device->subsystem_vendor = htole16((uint16_t)vendor);
+	device->subsystem_device = htole16((uint16_t)id);
+	return true;
+}
+
+/* What describes the device; -1: done, 0: not such an option, 2: a usage error. */
+static int device_option(int id, const char *name, const char *arg, struct options *o)
+{
+	struct virtio_bufshare_config *device = &o->backend.device;
+	uint64_t n;
+
+	switch (id) {
+	case OPT_LABEL:
+		return parse_name(arg, device->label, sizeof(device->label)) ? -1 :
+			usage(name, arg, "a name of letters, digits, '.', '_' and '-', at most 63");
+	case OPT_APPLICATION:
+		return parse_name(arg, device->application, sizeof(device->application)) ? -1 :
+			usage(name, arg, "a name of letters, digits, '.', '_' and '-', at most 63");
+	case OPT_UUID:
+		return parse_uuid(arg, device->uuid) ? -1 : usage(name, arg, "a UUID");
+	case OPT_SUBSYSTEM:
+		return parse_subsystem(arg, device) ? -1 : usage(name, arg, "two hexadecimal ids");
+	case OPT_MAX_BUFFERS:
+		if (!parse_number(arg, VIRTIO_BUFSHARE_MAX_BUFFERS, &n))
+			return usage(name, arg, "a number up to 65536");
+		device->max_buffers = htole32((uint32_t)n);
+		return -1;
+	case OPT_MAX_BUFFER_SIZE:
+		if (!parse_number(arg, VIRTIO_BUFSHARE_MAX_BUFFER_SIZE, &n))
+			return usage(name, arg, "a size up to 1G");
+		device->max_buffer_size = htole64(n);
+		return -1;
+	case OPT_MAX_TOTAL_SIZE:
+		if (!parse_number(arg, INT64_MAX, &n))
+			return usage(name, arg, "a size");
+		device->max_total_size = htole64(n);
+		return -1;
+	case OPT_MAX_RANGES:
+		if (!parse_number(arg, VIRTIO_BUFSHARE_MAX_RANGES, &n))
+			return usage(name, arg, "a number up to 262144");
+		device->max_ranges = htole32((uint32_t)n);
+		return -1;
+	default:
+		return 0;
+	}
+}
+
+static int program_option(int id, const char *name, const char *arg, struct options *o)
+{
+	uint64_t n;
+	int word;
+
+	switch (id) {
+	case OPT_SOCKET:
+		o->socket_path = arg;
+		return -1;
+	case OPT_FD:
+		if (strcmp(arg, "0") == 0)
+			n = 0;
+		else if (!parse_number(arg, 1 << 20, &n))
+			return usage(name, arg, "a file descriptor");
+		o->fd = (int)n;
+		return -1;
+	case OPT_CONSUMERS:
+		free(o->consumer_path);
+		o->consumer_path = strdup(arg);
+		return o->consumer_path ? -1 : 1;
+	case OPT_EXPORT:
+		word = find_word(arg, export_modes, ARRAY_SIZE(export_modes));
+		if (word < 0)
+			return usage(name, arg, "auto, udmabuf, copy or memfd");
+		o->backend.export_mode = word;
+		return -1;
+	case OPT_MAX_CONSUMERS:
+		if (!parse_number(arg, 1024, &n))
+			return usage(name, arg, "a number up to 1024");
+		o->backend.max_consumers = (unsigned int)n;
+		return -1;
+	case OPT_ONCE:
+		o->once = true;
+		return -1;
+	case OPT_LOG_LEVEL:
+		word = find_word(arg, log_levels, ARRAY_SIZE(log_levels));
+		if (word < 0)
+			return usage(name, arg, "err, warn, info or debug");
+		log_set_level(word);
+		return -1;
+	case OPT_CAPABILITIES:
+		puts("{\"type\":\"bufshare\",\"features\":[\"copy\",\"udmabuf\",\"memfd\"]}");
+		return 0;
+	case OPT_HELP:
+		help();
+		return 0;
+	case OPT_VERSION:
+		puts("vhost-user-bufshare " PACKAGE_VERSION);
+		return 0;
+	default:
+		return 2; /* getopt has said why */
+	}
+}
+
+static void defaults(struct options *o)
+{
+	struct virtio_bufshare_config *device = &o->backend.device;
+
+	*o = (struct options){ .fd = -1, .backend.max_consumers = 16 };
+	device->magic = htole32(VIRTIO_BUFSHARE_MAGIC);
+	device->version = htole32(VIRTIO_BUFSHARE_VERSION);
+	device->caps = htole64(VIRTIO_BUFSHARE_CAP_HOST_PROPERTIES);
+	device->max_buffers = htole32(1024);
+	device->max_buffer_size = htole64(VIRTIO_BUFSHARE_MAX_BUFFER_SIZE);
+	device->max_total_size = htole64(4ULL << 30);
+	device->max_ranges = htole32(VIRTIO_BUFSHARE_MAX_RANGES);
+	device->max_properties = htole32(VIRTIO_BUFSHARE_MAX_PROPERTIES);
+	device->max_properties_size = htole32(VIRTIO_BUFSHARE_MAX_PROPERTIES_SIZE);
+	device->max_damage = htole32(VIRTIO_BUFSHARE_MAX_DAMAGE);
+}
+
+int options_parse(int argc, char **argv, struct options *o)
+{
+	static const uint8_t none[VIRTIO_BUFSHARE_UUID_SIZE];
+	int id, index, r;
+
+	defaults(o);
+	for (index = 1; index < argc; index++) /* it ignores all others */
+		if (strcmp(argv[index], "--print-capabilities") == 0)
+			return program_option(OPT_CAPABILITIES, NULL, NULL, o);
+
+	while ((id = getopt_long(argc, argv, "", long_options, &index)) != -1) {
+		const char *name = id == '?' ? "" : long_options[index].name;
+
+		r = device_option(id, name, optarg, o);
+		if (r == 0)
+			r = program_option(id, name, optarg, o);
+		if (r >= 0)
+			return r;
+	}
+	if (optind < argc) {
+		log_err("%s: not an option (see --help)", argv[optind]);
+		return 2;
+	}
+	if (!o->socket_path == (o->fd < 0)) {
+		log_err("give either --socket-path=PATH or --fd=FDNUM (see --help)");
+		return 2;
+	}
+	if (!o->consumer_path && o->socket_path &&
+	    asprintf(&o->consumer_path, "%s.consumers", o->socket_path) < 0)
+		return 1;
+	if (memcmp(o->backend.device.uuid, none, sizeof(none)) == 0)
+		default_uuid(&o->backend.device);
+	if (o->backend.export_mode != EXPORT_COPY)
+		o->backend.device.caps |= htole64(VIRTIO_BUFSHARE_CAP_ZERO_COPY);
+	return -1;
+}

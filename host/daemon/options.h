@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef BUFSHARE_DAEMON_OPTIONS_H
+#define BUFSHARE_DAEMON_OPTIONS_H
+
+#include <stdbool.h>
+
+#include "host/daemon/backend.h"
+
+struct options {
+	const char *socket_path; /* NULL: fd */
+	int fd; /* -1: socket_path */
+	char *consumer_path; /* NULL: no consumers */
+	bool once;
+	struct backend_config backend;
+};
+
+/* Returns -1 to go on, else the exit status: --help and the like, or a usage error. */
+int options_parse(int argc, char **argv, struct options *o);
+
+#endif /* BUFSHARE_DAEMON_OPTIONS_H */

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "host/daemon/log.h"
+#include "host/daemon/vhost-user-internal.h"
+
+#define HEADER_SIZE sizeof(struct vhost_user_header)
+
+/* Room for as many descriptors as a message can have; the kernel closes what is beyond. */
+union control {
+	struct cmsghdr align;
+	char bytes[CMSG_SPACE(VHOST_USER_MAX_FDS * sizeof(int))];
+};
+
+static int error_of_socket(void)
+{
+	switch (errno) {
+	case EPIPE:
+	case ECONNRESET:
+		return -ENOTCONN;
+	default:
+		return -errno;
+	}
+}
+
+/* Puts the descriptors with those of the message; closes what is too much. */
+static int take_fds(struct vu_message *msg, struct msghdr *mh)
+{
+	struct cmsghdr *cmsg;
+	int r = 0;
+
+	for (cmsg = CMSG_FIRSTHDR(mh); cmsg; cmsg = CMSG_NXTHDR(mh, cmsg)) {
+		size_t i, count;
+
+		if (cmsg->cmsg_level != SOL_SOCKET || cmsg->cmsg_type != SCM_RIGHTS)
+			continue;
+
+		count = (cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+		for (i = 0; i < count; i++) {
+			int fd;
+
+			memcpy(&fd, CMSG_DATA(cmsg) + i * sizeof(int), sizeof(int));
+			if (msg->num_fds < ARRAY_SIZE(msg->fds)) {
+				msg->fds[msg->num_fds++] = fd;
+			} else {
+				close(fd);
+				r = -EPROTO;
+			}
+		}
+	}
+	return r;
+}
+
+/* One read of at most size bytes. 0: there is nothing now. */
+static ssize_t receive_some(struct vu *vu, void *buf, size_t size)
+{
+	struct iovec iov = { .iov_base = buf, .iov_len = size };
+	union control control;
+	struct msghdr mh = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof(control.bytes),
+	};
+	ssize_t n;
+	int r;
+
+	do {
+		n = recvmsg(vu->sock, &mh, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+	} while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return errno == EAGAIN ? 0 : error_of_socket();
+
+	r = take_fds(&vu->in, &mh);
+	if (r < 0)
+		return r;
+	if (n == 0)
+		return -ENOTCONN;
+	/* Either there were more than any message has, or we can not have more. */
+	if (mh.msg_flags & MSG_CTRUNC)
+		return vu->in.num_fds == VHOST_USER_MAX_FDS ? -EPROTO : -EMFILE;
+	return n;
+}
+
+/* Reads up to where the message has size bytes, header included. */
+static int receive_up_to(struct vu *vu, size_t size)
+{
+	struct vu_message *msg = &vu->in;
+
+	while (msg->received < size) {
+		uint8_t *to = (uint8_t *)&msg->hdr + msg->received;
+		ssize_t n;
+
+		if (msg->received >= HEADER_SIZE)
+			to = msg->payload.bytes + (msg->received - HEADER_SIZE);
+
+		n = receive_some(vu, to, size - msg->received);
+		if (n <= 0)
+			return n;
+		msg->received += n;
+	}
+	return 1;
+}
+
+int vu_receive(struct vu *vu)
+{
+	struct vu_message *msg = &vu->in;
+	int r;
+
+	if (msg->received < HEADER_SIZE) {
+		r = receive_up_to(vu, HEADER_SIZE);
+		if (r <= 0)
+			return r;
+
+		r = vu_check_header(&msg->hdr);
+		if (r < 0)
+			return r;
+	}
+	return receive_up_to(vu, HEADER_SIZE + msg->hdr.size);
+}
+
+void vu_message_done(struct vu_message *msg)
+{
+	size_t i;
+
+	for (i = 0; i < msg->num_fds; i++)
+		close(msg->fds[i]);
+	msg->num_fds = 0;
+	msg->received = 0;
+}
+
+int vu_send_on(struct vu *vu)
+{
+	struct vu_reply *out = &vu->out;
+	size_t size = HEADER_SIZE + out->frame.hdr.size;
+
+	while (out->sent < size) {
+		const uint8_t *from = (const uint8_t *)&out->frame + out->sent;
+		ssize_t n;
+
+		do {
+			n = send(vu->sock, from, size - out->sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+		} while (n < 0 && errno == EINTR);
+		if (n < 0)
+			return errno == EAGAIN ? 0 : error_of_socket();
+		out->sent += n;
+	}
+
+	out->pending = false;
+	return 1;
+}
+
+int vu_reply(struct vu *vu, uint32_t request, const void *payload, size_t size)
+{
+	struct vu_reply *out = &vu->out;
+	int r;
+
+	out->frame.hdr.request = request;
+	out->frame.hdr.flags = VHOST_USER_VERSION | VHOST_USER_REPLY;
+	out->frame.hdr.size = size;
+	memcpy(out->frame.payload, payload, size);
+	out->sent = 0;
+	out->pending = true;
+
+	r = vu_send_on(vu);
+	return r < 0 ? r : 0;
+}
