@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The memory of a buffer: one linear mapping for reading, whatever its path. What the
+ * daemon passes is checked so that reading the mapping can not raise SIGBUS, except
+ * on BUFSHARE_PATH_MEMFD, where the guest's memory file may be one that can shrink.
+ */
+#include "config.h"
+
+#include <endian.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/dma-buf.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include "host/lib/internal.h"
+
+static bool has_seals(int fd, int wanted)
+{
+	int seals = fcntl(fd, F_GET_SEALS);
+
+	return seals >= 0 && (seals & wanted) == wanted;
+}
+
+/* Bytes of a regular file; 0 if it is none. */
+static uint64_t file_size(int fd)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+		return 0;
+	return st.st_size;
+}
+
+static bool copy_valid(int fd, uint64_t size)
+{
+	return has_seals(fd, F_SEAL_SHRINK) && file_size(fd) >= size;
+}
+
+static bool udmabuf_valid(int fd, uint64_t size)
+{
+	off_t end;
+
+	if (!dmabuf_is(fd))
+		return false;
+
+	end = lseek(fd, 0, SEEK_END);
+	return end >= 0 && (uint64_t)end >= size;
+}
+
+int mapping_check(int path, int fd, uint64_t size, const struct host_ranges *ranges)
+{
+	bool valid = false;
+
+	switch (path) {
+	case BUFSHARE_PATH_COPY:
+		valid = copy_valid(fd, size);
+		break;
+	case BUFSHARE_PATH_UDMABUF:
+		valid = udmabuf_valid(fd, size);
+		break;
+	case BUFSHARE_PATH_MEMFD:
+		valid = ranges->size == size && ranges->end <= file_size(fd);
+		break;
+	}
+	return valid ? 0 : -EPROTO;
+}
+
+static int read_all(int fd, void *data, size_t size)
+{
+	size_t done = 0;
+
+	while (done < size) {
+		ssize_t n = pread(fd, (char *)data + done, size - done, done);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return -EPROTO;
+		done += n;
+	}
+	return 0;
+}
+
+/* Adds a range to the ends of those before. */
+static int range_add(struct host_ranges *ranges, const struct host_range *range)
+{
+	uint64_t end;
+
+	if (range->size == 0 || range->size % VIRTIO_BUFSHARE_PAGE_SIZE ||
+	    range->offset % VIRTIO_BUFSHARE_PAGE_SIZE)
+		return -EPROTO;
+	if (__builtin_add_overflow(range->offset, range->size, &end) ||
+	    __builtin_add_overflow(ranges->size, range->size, &ranges->size))
+		return -EPROTO;
+
+	if (end > ranges->end)
+		ranges->end = end;
+	return 0;
+}
+
+int ranges_read(int fd, size_t n, struct host_ranges *ranges)
+{
+	const size_t size = n * sizeof(struct bufshare_ipc_range);
+	_cleanup_(ranges_clear) struct host_ranges read = { .n = n };
+	size_t i;
+	int r;
+
+	_Static_assert(sizeof(struct host_range) == sizeof(struct bufshare_ipc_range),
+		       "the file is read into place");
+
+	if (!has_seals(fd, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) || file_size(fd) != size)
+		return -EPROTO;
+
+	read.v = malloc(size);
+	if (!read.v)
+		return -ENOMEM;
+
+	r = read_all(fd, read.v, size);
+	if (r < 0)
+		return r;
+
+	for (i = 0; i < n; i++) {
+		read.v[i].offset = le64toh(read.v[i].offset);
+		read.v[i].size = le64toh(read.v[i].size);
+		r = range_add(&read, &read.v[i]);
+		if (r < 0)
+			return r;
+	}
+
+	*ranges = read;
+	read.v = NULL;
+	return 0;
+}
+
+void ranges_clear(struct host_ranges *ranges)
+{
+	free(ranges->v);
+	*ranges = (struct host_ranges){ 0 };
+}
+
+static int map_whole(const struct bufshare_host_buffer *buf, void **addr)
+{
+	void *p = mmap(NULL, buf->size, PROT_READ, MAP_SHARED, buf->fd, 0);
+
+	if (p == MAP_FAILED)
+		return -errno;
+
+	*addr = p;
+	return 0;
+}
+
+static int map_ranges(const struct bufshare_host_buffer *buf, void **addr)
+{
+	size_t i, done = 0;
+	char *base;
+
+	base = mmap(NULL, buf->size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (base == MAP_FAILED)
+		return -errno;
+
+	for (i = 0; i < buf->ranges.n; i++) {
+		const struct host_range *range = &buf->ranges.v[i];
+
+		if (mmap(base + done, range->size, PROT_READ, MAP_SHARED | MAP_FIXED, buf->fd,
+			 range->offset) == MAP_FAILED) {
+			int r = -errno;
+
+			munmap(base, buf->size);
+			return r;
+		}
+		done += range->size;
+	}
+
+	*addr = base;
+	return 0;
+}
+
+void mapping_drop(struct bufshare_host_buffer *buf)
+{
+	if (buf->addr)
+		munmap(buf->addr, buf->size);
+	buf->addr = NULL;
+	if (buf->fd >= 0)
+		close(buf->fd);
+	buf->fd = -1;
+}
+
+BUFSHARE_EXPORT int bufshare_host_buffer_map(struct bufshare_host_buffer *buf, const void **addr)
+{
+	int r = 0;
+
+	if (!buf || !addr)
+		return -EINVAL;
+
+	if (!buf->addr)
+		r = buf->path == BUFSHARE_PATH_MEMFD ? map_ranges(buf, &buf->addr) :
+						       map_whole(buf, &buf->addr);
+	if (r < 0)
+		return r;
+
+	*addr = buf->addr;
+	return 0;
+}
+
+static int sync_read(struct bufshare_host_buffer *buf, uint64_t flag)
+{
+	if (!buf)
+		return -EINVAL;
+	if (buf->path != BUFSHARE_PATH_UDMABUF)
+		return 0;
+	return dmabuf_sync(buf->fd, flag | DMA_BUF_SYNC_READ);
+}
+
+BUFSHARE_EXPORT int bufshare_host_buffer_begin_read(struct bufshare_host_buffer *buf)
+{
+	return sync_read(buf, DMA_BUF_SYNC_START);
+}
+
+BUFSHARE_EXPORT int bufshare_host_buffer_end_read(struct bufshare_host_buffer *buf)
+{
+	return sync_read(buf, DMA_BUF_SYNC_END);
+}
+
+BUFSHARE_EXPORT int bufshare_host_buffer_get_dmabuf(const struct bufshare_host_buffer *buf)
+{
+	if (!buf)
+		return -EINVAL;
+	return buf->path == BUFSHARE_PATH_UDMABUF ? buf->fd : -EOPNOTSUPP;
+}

@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <inttypes.h>
+#include <linux/virtio_bufshare.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "lib/internal.h"
+
+void buffer_unrefp(struct bufshare_buffer **buf)
+{
+	bufshare_buffer_unref(*buf);
+}
+
+static struct bufshare_buffer *buffer_alloc(struct bufshare_device *dev)
+{
+	struct bufshare_buffer *buf = calloc(1, sizeof(*buf));
+
+	if (buf) {
+		buf->refs = 1;
+		buf->dev = bufshare_device_ref(dev);
+	}
+	return buf;
+}
+
+BUFSHARE_EXPORT int bufshare_buffer_new(struct bufshare_device *dev, uint64_t size,
+					struct bufshare_buffer **buf)
+{
+	_cleanup_(buffer_unrefp) struct bufshare_buffer *b = NULL;
+	int r;
+
+	if (!dev || !size || !buf || size > dev->limits[BUFSHARE_LIMIT_BUFFER_SIZE])
+		return -EINVAL;
+	r = device_check_open(dev);
+	if (r < 0)
+		return r;
+
+	b = buffer_alloc(dev);
+	if (!b)
+		return -ENOMEM;
+	b->size = size;
+	r = ioctl_create(dev->fd, &b->size, &b->handle);
+	if (r < 0)
+		return r;
+
+	*buf = steal_ptr(&b);
+	return 0;
+}
+
+BUFSHARE_EXPORT int bufshare_buffer_import(struct bufshare_device *dev, int dmabuf_fd,
+					   struct bufshare_buffer **buf)
+{
+	_cleanup_(buffer_unrefp) struct bufshare_buffer *b = NULL;
+	off_t size;
+	int r;
+
+	if (!dev || dmabuf_fd < 0 || !buf)
+		return -EINVAL;
+	r = device_check_open(dev);
+	if (r < 0)
+		return r;
+	size = lseek(dmabuf_fd, 0, SEEK_END);
+	if (size <= 0)
+		return -EINVAL; /* not a dma-buf */
+
+	b = buffer_alloc(dev);
+	if (!b)
+		return -ENOMEM;
+	b->size = (uint64_t)size;
+	r = ioctl_import(dev->fd, dmabuf_fd, &b->handle);
+	if (r < 0)
+		return r;
+
+	*buf = steal_ptr(&b);
+	return 0;
+}
+
+BUFSHARE_EXPORT struct bufshare_buffer *bufshare_buffer_ref(struct bufshare_buffer *buf)
+{
+	if (buf)
+		buf->refs++;
+	return buf;
+}
+
+BUFSHARE_EXPORT struct bufshare_buffer *bufshare_buffer_unref(struct bufshare_buffer *buf)
+{
+	if (!buf || --buf->refs > 0)
+		return NULL;
+	if (buf->id)
+		bufshare_buffer_unregister(buf);
+	if (buf->map)
+		munmap(buf->map, buf->size);
+	if (buf->handle)
+		ioctl_close(buf->dev->fd, buf->handle);
+	props_clear(&buf->props);
+	bufshare_device_unref(buf->dev);
+	free(buf);
+	return NULL;
+}
+
+BUFSHARE_EXPORT uint64_t bufshare_buffer_get_size(const struct bufshare_buffer *buf)
+{
+	return buf ? buf->size : 0;
+}
+
+BUFSHARE_EXPORT uint32_t bufshare_buffer_get_handle(const struct bufshare_buffer *buf)
+{
+	return buf ? buf->handle : 0;
+}
+
+BUFSHARE_EXPORT int bufshare_buffer_map(struct bufshare_buffer *buf, void **addr)
+{
+	uint64_t offset;
+	void *map;
+	int r;
+
+	if (!buf || !addr)
+		return -EINVAL;
+	if (!buf->map) {
+		r = ioctl_map(buf->dev->fd, buf->handle, &offset);
+		if (r < 0)
+			return r;
+		map = mmap(NULL, buf->size, PROT_READ | PROT_WRITE, MAP_SHARED, buf->dev->fd,
+			   (off_t)offset);
+		if (map == MAP_FAILED)
+			return -errno;
+		buf->map = map;
+	}
+	*addr = buf->map;
+	return 0;
+}
+
+BUFSHARE_EXPORT int bufshare_buffer_export(struct bufshare_buffer *buf, int *dmabuf_fd)
+{
+	return buf && dmabuf_fd ? ioctl_export(buf->dev->fd, buf->handle, dmabuf_fd) : -EINVAL;
+}
+
+BUFSHARE_EXPORT void bufshare_buffer_set_user_data(struct bufshare_buffer *buf, uint64_t user_data)
+{
+	if (buf)
+		buf->user_data = user_data;
+}
+
+/* ---- sharing ---- */
+
+static void explain_limit(struct bufshare_buffer *buf, const struct drm_bufshare_register *reg)
+{
+	const uint64_t *limits = buf->dev->limits;
+	char *text = buf->refusal;
+	const size_t size = sizeof(buf->refusal);
+
+	switch (reg->detail) {
+	case VIRTIO_BUFSHARE_LIMIT_BUFFERS:
+		snprintf(text, size, "the host takes at most %" PRIu64 " buffers at a time",
+			 limits[BUFSHARE_LIMIT_BUFFERS]);
+		break;
+	case VIRTIO_BUFSHARE_LIMIT_BUFFER_SIZE:
+		snprintf(text, size, "the host takes at most %" PRIu64 " bytes, this buffer has %" PRIu64,
+			 limits[BUFSHARE_LIMIT_BUFFER_SIZE], buf->size);
+		break;
+	case VIRTIO_BUFSHARE_LIMIT_TOTAL_SIZE:
+		snprintf(text, size, "the host takes at most %" PRIu64 " bytes in all buffers together",
+			 limits[BUFSHARE_LIMIT_TOTAL_SIZE]);
+		break;
+	case VIRTIO_BUFSHARE_LIMIT_RANGES:
+		if (reg->num_ranges)
+			snprintf(text, size, "the host takes at most %" PRIu64
+				 " ranges, this buffer has %u", limits[BUFSHARE_LIMIT_RANGES],
+				 reg->num_ranges);
+		else
+			snprintf(text, size, "this buffer has more ranges than the host takes");
+		break;
+	case VIRTIO_BUFSHARE_LIMIT_PROPERTIES:
+	case VIRTIO_BUFSHARE_LIMIT_PROPERTIES_SIZE:
+		snprintf(text, size, "the host takes at most %" PRIu64 " properties of %" PRIu64
+			 " bytes", limits[BUFSHARE_LIMIT_PROPERTIES],
+			 limits[BUFSHARE_LIMIT_PROPERTIES_SIZE]);
+		break;
+	default:
+		snprintf(text, size, "a limit of the host (%u) is reached", reg->detail);
+	}
+}
+
+static void explain(struct bufshare_buffer *buf, const struct drm_bufshare_register *reg, int error)
+{
+	switch (reg->status) {
+	case VIRTIO_BUFSHARE_STATUS_LIMIT:
+		explain_limit(buf, reg);
+		break;
+	case VIRTIO_BUFSHARE_STATUS_MEMORY:
+		snprintf(buf->refusal, sizeof(buf->refusal),
+			 "the host cannot reach this memory (start the VM with shared memory: bufsharectl qemu-args)");
+		break;
+	case VIRTIO_BUFSHARE_STATUS_DENIED:
+		snprintf(buf->refusal, sizeof(buf->refusal), "the host's policy forbids it");
+		break;
+	case VIRTIO_BUFSHARE_STATUS_HOST:
+		snprintf(buf->refusal, sizeof(buf->refusal), "the host failed: %s",
+			 strerror((int)reg->detail));
+		break;
+	default:
+		snprintf(buf->refusal, sizeof(buf->refusal), "%s", strerror(-error));
+	}
+}
+
+BUFSHARE_EXPORT int bufshare_buffer_register(struct bufshare_buffer *buf, const char *application)
+{
+	char block[PROPS_BLOCK_MAX];
+	struct drm_bufshare_register reg = { 0 };
+	int r;
+
+	if (!buf || !application || !props_label_valid(application))
+		return -EINVAL;
+	if (buf->id)
+		return -EALREADY;
+
+	buf->refusal[0] = '\0';
+	reg.handle = buf->handle;
+	reg.user_data = buf->user_data;
+	reg.properties = (uintptr_t)block;
+	reg.properties_size = (uint32_t)props_write_block(&buf->props, PROPS_GUEST, block);
+	memcpy(reg.application, application, strlen(application));
+	r = ioctl_register(buf->dev->fd, &reg);
+	if (r < 0) {
+		explain(buf, &reg, r);
+		return r;
+	}
+	buf->id = reg.id;
+	buf->properties_seen = buf->dev->properties_changed;
+	memcpy(buf->uuid, reg.uuid, sizeof(buf->uuid));
+	return 0;
+}
+
+BUFSHARE_EXPORT const char *bufshare_buffer_get_refusal(const struct bufshare_buffer *buf)
+{
+	return buf ? buf->refusal : "";
+}
+
+BUFSHARE_EXPORT int bufshare_buffer_unregister(struct bufshare_buffer *buf)
+{
+	bool still_mapped = false;
+	const struct prop *p;
+	int r;
+
+	if (!buf)
+		return -EINVAL;
+	if (!buf->id)
+		return -ENOENT;
+	r = ioctl_unregister(buf->dev->fd, buf->id, &still_mapped);
+	buf->id = 0;
+
+	/* What the host side said of this registration ends with it. */
+	while ((p = props_next(&buf->props, PROPS_HOST_PREFIX)) && props_is_host(p->name))
+		props_set(&buf->props, p->name, NULL);
+	return r < 0 ? r : still_mapped;
+}
+
+/* One rectangle around all. */
+static struct drm_bufshare_rect around(const struct bufshare_rect *r, size_t n)
+{
+	uint64_t left = r[0].x, top = r[0].y, right = left, bottom = top;
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		if (r[i].x < left)
+			left = r[i].x;
+		if (r[i].y < top)
+			top = r[i].y;
+		if ((uint64_t)r[i].x + r[i].width > right)
+			right = (uint64_t)r[i].x + r[i].width;
+		if ((uint64_t)r[i].y + r[i].height > bottom)
+			bottom = (uint64_t)r[i].y + r[i].height;
+	}
+	return (struct drm_bufshare_rect){
+		.x = (uint32_t)left,
+		.y = (uint32_t)top,
+		.width = right - left > UINT32_MAX ? UINT32_MAX : (uint32_t)(right - left),
+		.height = bottom - top > UINT32_MAX ? UINT32_MAX : (uint32_t)(bottom - top),
+	};
+}
+
+BUFSHARE_EXPORT int bufshare_buffer_update(struct bufshare_buffer *buf,
+					   const struct bufshare_rect *damage, size_t n,
+					   uint64_t *seq)
+{
+	struct drm_bufshare_rect rects[BUFSHARE_MAX_DAMAGE];
+	struct drm_bufshare_update_entry entry = { 0 };
+	size_t i;
+	int r;
+
+	if (!buf || (n && !damage))
+		return -EINVAL;
+	for (i = 0; i < n; i++)
+		if (!damage[i].width || !damage[i].height)
+			return -EINVAL;
+	if (!buf->id)
+		return -ENOENT;
+
+	if (n > BUFSHARE_MAX_DAMAGE || n > buf->dev->limits[BUFSHARE_LIMIT_DAMAGE]) {
+		rects[0] = around(damage, n);
+		n = 1;
+	} else {
+		for (i = 0; i < n; i++)
+			rects[i] = (struct drm_bufshare_rect){ damage[i].x, damage[i].y,
+							       damage[i].width, damage[i].height };
+	}
+	entry.id = buf->id;
+	entry.damage = n ? (uintptr_t)rects : 0;
+	entry.num_damage = (uint32_t)n;
+	r = ioctl_update(buf->dev->fd, &entry);
+	if (r < 0)
+		return r;
+	if (seq)
+		*seq = entry.seq;
+	return 0;
+}
+
+BUFSHARE_EXPORT uint64_t bufshare_buffer_get_id(const struct bufshare_buffer *buf)
+{
+	return buf ? buf->id : 0;
+}
+
+BUFSHARE_EXPORT int bufshare_buffer_get_uuid(const struct bufshare_buffer *buf,
+					     uint8_t uuid[BUFSHARE_UUID_SIZE])
+{
+	if (!buf || !uuid)
+		return -EINVAL;
+	if (!buf->id)
+		return -ENOENT;
+	memcpy(uuid, buf->uuid, sizeof(buf->uuid));
+	return 0;
+}
+
+BUFSHARE_EXPORT int bufshare_buffer_is_busy(struct bufshare_buffer *buf)
+{
+	struct drm_bufshare_info info = { 0 };
+	int r;
+
+	if (!buf)
+		return -EINVAL;
+	if (!buf->id)
+		return -ENOENT;
+	info.id = buf->id;
+	r = ioctl_info(buf->dev->fd, &info);
+	return r < 0 ? r : !!(info.flags & DRM_BUFSHARE_INFO_BUSY);
+}
