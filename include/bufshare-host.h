@@ -68,6 +68,27 @@ int bufshare_host_unsubscribe(struct bufshare_host *host, const char *applicatio
  */
 int bufshare_host_read_event(struct bufshare_host *host, struct bufshare_event *event);
 
+/* Counters since a buffer's registration; of buffer 0: of all that this connection sees. */
+struct bufshare_host_stats {
+	uint64_t buffer_id;
+	uint64_t updates;	/* that the guest sent */
+	uint64_t delivered;	/* UPDATED events for this connection */
+	uint64_t released;	/* that this connection gave back */
+	uint64_t coalesced;	/* that it got as part of a later one */
+	uint64_t bytes_copied;	/* by the daemon; of buffer 0: since it started */
+	uint64_t consumers;	/* that see the buffer; of buffer 0: that are connected */
+	uint64_t reserved;
+};
+
+/*
+ * Asks the daemon for its counters. Does not wait: a STATS event comes for each buffer in
+ * sight, then one for buffer 0. -ENOTCONN; -ENOSPC: too much was asked and not yet sent.
+ */
+int bufshare_host_request_stats(struct bufshare_host *host);
+
+/* The counters of the STATS event that was read last. -ENOENT: none was. */
+int bufshare_host_get_stats(const struct bufshare_host *host, struct bufshare_host_stats *stats);
+
 /* A reference to a buffer that is in sight. -ENOENT: no such id, or removed. */
 int bufshare_host_get_buffer(struct bufshare_host *host, uint64_t id,
 			     struct bufshare_host_buffer **buf);

@@ -84,6 +84,7 @@ enum bufshare_event_type {
 	BUFSHARE_EVENT_REVOKED		= 35, /* buffer_id, seq: held too long, the guest has it back */
 	BUFSHARE_EVENT_SYNCED		= 36, /* every buffer that is there has been told */
 	BUFSHARE_EVENT_STATE		= 37, /* value: enum bufshare_guest_state */
+	BUFSHARE_EVENT_STATS		= 38, /* buffer_id, 0: the sum, which comes last: bufshare_host_get_stats() */
 };
 
 /* Flags of BUFSHARE_EVENT_RELEASED. */

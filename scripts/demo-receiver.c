@@ -30,6 +30,7 @@ struct receiver {
 	uint32_t received;
 	bool picture;
 	int path;
+	struct bufshare_host_stats stats;
 };
 
 static void cleanup_file(FILE **f)
@@ -139,6 +140,8 @@ static int updated(struct receiver *r, const struct bufshare_event *ev)
 	ret = bufshare_host_buffer_release(buf, ev->seq);
 	if (frame > 0)
 		fprintf(r->frames, "%" PRIu64 "\n", now_ns());
+	if (ret == 0 && r->received == r->expected)
+		ret = bufshare_host_request_stats(r->host);
 	return ret == -EALREADY ? 0 : ret;
 }
 
@@ -159,11 +162,12 @@ static int loop(struct receiver *r)
 			return ret;
 		if (ev.type == BUFSHARE_EVENT_STATE && ev.value == BUFSHARE_GUEST_GONE)
 			return 0;
-		if (ev.type == BUFSHARE_EVENT_UPDATED) {
+		if (ev.type == BUFSHARE_EVENT_UPDATED)
 			ret = updated(r, &ev);
-			if (ret < 0)
-				return ret;
-		}
+		else if (ev.type == BUFSHARE_EVENT_STATS && ev.buffer_id == 0)
+			ret = bufshare_host_get_stats(r->host, &r->stats);
+		if (ret < 0)
+			return ret;
 	}
 }
 
@@ -208,7 +212,7 @@ int main(int argc, char **argv)
 	bufshare_host_unref(r.host);
 	if (ret < 0)
 		fprintf(stderr, "demo: receiving failed: %s\n", strerror(-ret));
-	fprintf(frames, "path %s\n", path_name(r.path));
+	fprintf(frames, "path %s\ncopied %" PRIu64 "\n", path_name(r.path), r.stats.bytes_copied);
 	if (fflush(frames) != 0 || ferror(frames)) {
 		fprintf(stderr, "demo: cannot write %s: %m\n", argv[4]);
 		ret = -EIO;

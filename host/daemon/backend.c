@@ -137,8 +137,9 @@ static void op_reset(void *data, bool first)
 	struct backend *be = data;
 
 	log_info("the guest's driver began epoch %016" PRIx64, be->dev.epoch);
-	consumers_set_state(be->consumers,
-			    first ? BUFSHARE_IPC_STATE_RUNNING : BUFSHARE_IPC_STATE_RESET);
+	if (!first)
+		consumers_set_state(be->consumers, BUFSHARE_IPC_STATE_RESET);
+	consumers_set_state(be->consumers, BUFSHARE_IPC_STATE_RUNNING);
 }
 
 static uint64_t op_now_ns(void *data)

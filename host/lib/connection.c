@@ -41,11 +41,6 @@ int host_fail(struct bufshare_host *host, int r)
 
 /* ---- beginning ---- */
 
-static void host_unrefp(struct bufshare_host **host)
-{
-	bufshare_host_unref(*host);
-}
-
 /* Gives the socket back to the caller, who keeps it when something fails. */
 static void host_abandonp(struct bufshare_host **host)
 {

@@ -286,6 +286,28 @@ static int handle_state(struct bufshare_host *host, struct incoming *in)
 	return 1;
 }
 
+static int handle_stats(struct bufshare_host *host, struct incoming *in)
+{
+	struct bufshare_ipc_stats m;
+
+	memcpy(&m, &in->msg, sizeof(m));
+	if (m.reserved)
+		return -EPROTO;
+
+	host->stats = (struct bufshare_host_stats){
+		.buffer_id = le64toh(m.buffer),
+		.updates = le64toh(m.updates),
+		.delivered = le64toh(m.delivered),
+		.released = le64toh(m.released),
+		.coalesced = le64toh(m.coalesced),
+		.bytes_copied = le64toh(m.bytes_copied),
+		.consumers = le32toh(m.consumers),
+	};
+	host->stats_valid = true;
+	tell(in->event, BUFSHARE_EVENT_STATS, host->stats.buffer_id);
+	return 1;
+}
+
 /* Answers to what this library does not ask for, or has no event for. */
 static int handle_nothing(struct bufshare_host *host, struct incoming *in)
 {
@@ -314,7 +336,7 @@ static const struct message_type {
 				      true },
 	[BUFSHARE_IPC_UPDATED] = { handle_updated, sizeof(struct bufshare_ipc_updated), true },
 	[BUFSHARE_IPC_STATE] = { handle_state, sizeof(struct bufshare_ipc_state) },
-	[BUFSHARE_IPC_STATS] = { handle_nothing, sizeof(struct bufshare_ipc_stats) },
+	[BUFSHARE_IPC_STATS] = { handle_stats, sizeof(struct bufshare_ipc_stats) },
 	[BUFSHARE_IPC_PONG] = { handle_nothing, sizeof(struct bufshare_ipc_ping) },
 	[BUFSHARE_IPC_ERROR] = { handle_error, sizeof(struct bufshare_ipc_error) },
 	[BUFSHARE_IPC_REVOKED] = { handle_revoked, sizeof(struct bufshare_ipc_revoked) },

@@ -86,6 +86,8 @@ struct bufshare_host {
 	int error; /* why the connection was closed, 0: it is open */
 	bool send_closed; /* the daemon reads no more, but may have sent something before */
 	bool welcome;
+	bool stats_valid;
+	struct bufshare_host_stats stats; /* of the newest STATS */
 
 	uint64_t caps;
 	uint64_t epoch;
