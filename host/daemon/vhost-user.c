@@ -178,14 +178,14 @@ static int start_queue(struct vu_queue *queue, bool resume)
 static int start_queues(struct vu *vu, bool resume)
 {
 	unsigned int i;
-	int r;
+	int r = 0;
 
 	for (i = 0; i < vu->config.num_queues; i++) {
 		r = start_queue(&vu->queues[i], resume);
 		if (r < 0)
 			break;
 	}
-	if (i == vu->config.num_queues)
+	if (r == 0)
 		return 0;
 
 	log_err("queue %u: can not start: %s", i, strerror(-r));

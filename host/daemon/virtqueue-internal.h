@@ -32,6 +32,7 @@ struct vq {
 	bool pushed;		/* since the last vq_notify() */
 	bool called;		/* at least once since the start, at called_used */
 	uint16_t called_used;
+	bool call_sent;		/* at least once since the start */
 	bool call_missed;	/* there was nothing to call */
 	int call_fd;
 	int err_fd;

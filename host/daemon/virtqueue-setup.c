@@ -97,10 +97,14 @@ static void replace_fd(int *fd, int new)
 	*fd = new;
 }
 
+/*
+ * QEMU replaces the descriptor right after the start, when the driver may have been called
+ * already, and nobody looks at the old one any more. One call too many does no harm.
+ */
 void vq_set_call(struct vq *vq, int fd)
 {
 	replace_fd(&vq->call_fd, fd);
-	if (fd >= 0 && vq->call_missed && vq_is_running(vq))
+	if (fd >= 0 && vq_is_running(vq) && (vq->call_missed || vq->call_sent))
 		vq_call(vq);
 }
 
@@ -197,6 +201,7 @@ int vq_start(struct vq *vq, uint64_t features, bool resume)
 	vq->next_used = load16(&vq->used->idx, memory_order_relaxed);
 	store16(&vq->used->flags, 0, memory_order_relaxed);
 	vq->called = false;
+	vq->call_sent = false;
 
 	deliver_answered(vq);
 	if (vq->call_missed)

@@ -376,8 +376,12 @@ static bool wants_call(struct vq *vq)
 void vq_call(struct vq *vq)
 {
 	vq->call_missed = vq->call_fd < 0;
-	if (vq->call_missed || signal_fd(vq->call_fd))
+	if (vq->call_missed)
 		return;
+	if (signal_fd(vq->call_fd)) {
+		vq->call_sent = true;
+		return;
+	}
 
 	log_warn("queue %u: can not call the driver: %m", vq->index);
 	vq_set_call(vq, -1);

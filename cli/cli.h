@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the verbs of bufsharectl have in common.
+ */
+#ifndef CLI_CLI_H
+#define CLI_CLI_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <json.h>
+
+#include <bufshare.h>
+#include <bufshare-host.h>
+
+#define JSON_SCHEMA 1
+
+enum exit_status {
+	EXIT_OK = 0,
+	EXIT_FAILED = 1,
+	EXIT_USAGE = 2,
+	EXIT_NOT_FOUND = 3,
+	EXIT_PERMISSION = 4,
+	EXIT_TIMEOUT = 5,
+	EXIT_PROTOCOL = 6,
+};
+
+enum json_style {
+	JSON_OFF, /* columns for people */
+	JSON_SHORT,
+	JSON_PRETTY,
+	JSON_LINES, /* an object a line, as things happen */
+};
+
+struct ctl {
+	const char *device; /* label, path or number; NULL: the only one */
+	const char *socket; /* of a daemon; NULL: this is the guest */
+	int json; /* enum json_style */
+	bool quiet;
+	const struct verb *verb; /* for messages */
+	int signals; /* signalfd of what interrupts */
+};
+
+enum verb_flags {
+	VERB_GUEST = 1 << 0,
+	VERB_HOST = 1 << 1,
+};
+
+struct verb {
+	const char *name;
+	const char *args;
+	const char *help;
+	const char *options; /* a line each, or NULL */
+	unsigned int flags; /* enum verb_flags: where it works; 0: anywhere */
+	int (*run)(struct ctl *ctl, int argc, char **argv);
+};
+
+/* The one table; its end has no name. */
+extern const struct verb verbs[];
+
+int cmd_buffers(struct ctl *ctl, int argc, char **argv);
+int cmd_capture(struct ctl *ctl, int argc, char **argv);
+int cmd_devices(struct ctl *ctl, int argc, char **argv);
+int cmd_help(struct ctl *ctl, int argc, char **argv);
+int cmd_load(struct ctl *ctl, int argc, char **argv);
+int cmd_monitor(struct ctl *ctl, int argc, char **argv);
+int cmd_pattern(struct ctl *ctl, int argc, char **argv);
+int cmd_qemu_args(struct ctl *ctl, int argc, char **argv);
+int cmd_share(struct ctl *ctl, int argc, char **argv);
+int cmd_show(struct ctl *ctl, int argc, char **argv);
+int cmd_unload(struct ctl *ctl, int argc, char **argv);
+
+/*
+ * Says what failed, why (error, negative errno; 0: the text says it all) and what to do
+ * (hint or NULL), and returns the exit status that goes with it.
+ */
+int fail(const struct ctl *ctl, int error, const char *hint, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
+
+/* A usage error; returns EXIT_USAGE. */
+int usage(const struct ctl *ctl, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* What is not data: to standard error, unless --quiet. */
+void note(const struct ctl *ctl, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Finds, and opens, the device that was asked for. EXIT_OK, or it has said why not. */
+int open_device(struct ctl *ctl, struct bufshare_device **dev);
+
+/* Connects to the daemon; application NULL: all. EXIT_OK, or it has said why not. */
+int connect_host(struct ctl *ctl, const char *application, struct bufshare_host **host);
+
+/*
+ * Waits until fd is readable. 1: it is; 0: the deadline (CLOCK_MONOTONIC, 0: none) has
+ * passed; -EINTR: somebody wants us to end.
+ */
+int wait_for(const struct ctl *ctl, int fd, uint64_t deadline_ns);
+
+uint64_t now_ns(void);
+
+/* A number without sign; *end: what follows it must be empty. */
+bool parse_u64(const char *s, uint64_t max, uint64_t *value);
+
+/* Seconds, with fraction, to nanoseconds. */
+bool parse_seconds(const char *s, uint64_t *ns);
+
+/* Four characters of a DRM format. */
+bool parse_format(const char *s, uint32_t *format);
+
+void cleanup_device(struct bufshare_device **dev);
+void cleanup_buffer(struct bufshare_buffer **buf);
+void cleanup_host(struct bufshare_host **host);
+void cleanup_host_buffer(struct bufshare_host_buffer **buf);
+void cleanup_json(struct json_object **o);
+
+/* ---- output.c ---- */
+
+struct json_object *json_new(void); /* an object that begins with the schema */
+void json_add_string(struct json_object *o, const char *key, const char *value);
+void json_add_u64(struct json_object *o, const char *key, uint64_t value);
+void json_add_uuid(struct json_object *o, const char *key, const uint8_t uuid[BUFSHARE_UUID_SIZE]);
+
+/* Prints one object in the style asked for. */
+void json_print(const struct ctl *ctl, struct json_object *o);
+
+/*
+ * Prints a list of objects: as JSON, an object with the list under name (or a line each),
+ * else as columns with the keys given, a NULL-terminated list.
+ */
+void print_list(const struct ctl *ctl, const char *name, struct json_object *list,
+		const char *const keys[]);
+
+/* Prints an object as "key: value" lines, or JSON. */
+void print_object(const struct ctl *ctl, struct json_object *o);
+
+const char *path_name(int path);
+const char *reason_name(uint64_t reason);
+const char *state_name(uint64_t state);
+
+/* An event of either side, as an object. */
+struct json_object *event_json(const struct bufshare_event *ev);
+
+#endif /* CLI_CLI_H */

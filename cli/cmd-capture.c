@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * capture: what a buffer holds, to a file.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/cli.h"
+#include "cli/file.h"
+#include "cli/png.h"
+#include "common/cleanup.h"
+
+struct capture {
+	uint64_t id;
+	const char *file;
+	bool next;
+	uint64_t timeout_ns;
+};
+
+static int parse(struct ctl *ctl, int argc, char **argv, struct capture *c)
+{
+	static const struct option options[] = {
+		{ "next", no_argument, NULL, 'x' },
+		{ "timeout", required_argument, NULL, 't' },
+		{ 0 }
+	};
+	int o;
+
+	while ((o = getopt_long(argc, argv, "xt:", options, NULL)) != -1) {
+		switch (o) {
+		case 'x':
+			c->next = true;
+			break;
+		case 't':
+			if (!parse_seconds(optarg, &c->timeout_ns))
+				return usage(ctl, "--timeout %s: not a number of seconds", optarg);
+			break;
+		default:
+			return EXIT_USAGE;
+		}
+	}
+	if (optind + 2 != argc || !parse_u64(argv[optind], UINT64_MAX, &c->id))
+		return usage(ctl, "wants the id of a buffer and a file");
+	c->file = argv[optind + 1];
+	return EXIT_OK;
+}
+
+static bool ends_with(const char *s, const char *end)
+{
+	size_t n = strlen(s), m = strlen(end);
+
+	return n >= m && strcmp(s + n - m, end) == 0;
+}
+
+static int write_raw(const char *path, const void *map, uint64_t size)
+{
+	struct new_file file;
+	int r;
+
+	r = new_file_begin(&file, path);
+	if (r < 0)
+		return r;
+	errno = 0;
+	if (fwrite(map, 1, size, file.stream) != size)
+		new_file_fail(&file, errno ? -errno : -EIO);
+	return new_file_finish(&file);
+}
+
+static int save(struct ctl *ctl, const struct capture *c, struct bufshare_host_buffer *buf)
+{
+	const bool png = ends_with(c->file, ".png");
+	struct bufshare_framebuffer fb;
+	const void *map;
+	int r;
+
+	if (png) {
+		r = bufshare_host_buffer_get_framebuffer(buf, &fb);
+		if (r < 0)
+			return fail(ctl, 0, "save it as FILE.raw instead",
+				    "buffer %" PRIu64 " is not a picture", c->id);
+		if (!png_format_known(fb.format) || fb.modifier)
+			return fail(ctl, 0, "save it as FILE.raw instead",
+				    "PNG cannot hold the format %.4s", (const char *)&fb.format);
+	}
+	r = bufshare_host_buffer_map(buf, &map);
+	if (r == 0)
+		r = bufshare_host_buffer_begin_read(buf);
+	if (r < 0)
+		return fail(ctl, r, NULL, "cannot map buffer %" PRIu64, c->id);
+	if (png)
+		r = png_write_file(c->file, &fb, (const uint8_t *)map + fb.offset);
+	else
+		r = write_raw(c->file, map, bufshare_host_buffer_get_size(buf));
+	bufshare_host_buffer_end_read(buf);
+	if (r < 0)
+		return fail(ctl, r, r == -ENOSPC ? "nothing was left behind" : NULL,
+			    "cannot write %s", c->file);
+	return EXIT_OK;
+}
+
+/* EXIT_OK with the buffer when its contents are to be saved. *seq: of what is held, 0. */
+static int wait_contents(struct ctl *ctl, const struct capture *c, struct bufshare_host *host,
+			 struct bufshare_host_buffer **buf, uint64_t *seq)
+{
+	const uint64_t deadline = now_ns() + c->timeout_ns;
+	struct bufshare_event ev;
+	bool there = false;
+	int r;
+
+	for (;;) {
+		r = bufshare_host_read_event(host, &ev);
+		if (r == 0 && ev.buffer_id == c->id) {
+			there = ev.type != BUFSHARE_EVENT_REMOVED;
+			*seq = ev.type == BUFSHARE_EVENT_UPDATED ? ev.seq : 0;
+			if (*seq || (ev.type == BUFSHARE_EVENT_ADDED && ev.seq && !c->next))
+				return bufshare_host_get_buffer(host, c->id, buf) < 0 ?
+					       EXIT_NOT_FOUND : EXIT_OK;
+		} else if (r == 0 && ev.type == BUFSHARE_EVENT_SYNCED && !there) {
+			return fail(ctl, -ENOENT, "bufsharectl -H SOCKET buffers lists those there are",
+				    "no buffer %" PRIu64, c->id);
+		}
+		if (r == -EAGAIN)
+			r = wait_for(ctl, bufshare_host_get_fd(host), deadline);
+		else if (r == 0)
+			continue;
+		if (r == 0)
+			return fail(ctl, -ETIMEDOUT, NULL, "buffer %" PRIu64 " was not updated", c->id);
+		if (r == -EINTR)
+			return EXIT_FAILED;
+		if (r < 0)
+			return fail(ctl, r, NULL, "the daemon is gone");
+	}
+}
+
+int cmd_capture(struct ctl *ctl, int argc, char **argv)
+{
+	_cleanup_(cleanup_host) struct bufshare_host *host = NULL;
+	_cleanup_(cleanup_host_buffer) struct bufshare_host_buffer *buf = NULL;
+	struct capture c = { .timeout_ns = 10000000000ull };
+	uint64_t seq = 0;
+	int status;
+
+	status = parse(ctl, argc, argv, &c);
+	if (status == EXIT_OK)
+		status = connect_host(ctl, "*", &host);
+	if (status == EXIT_OK)
+		status = wait_contents(ctl, &c, host, &buf, &seq);
+	if (status != EXIT_OK)
+		return status;
+	status = save(ctl, &c, buf);
+	if (seq)
+		bufshare_host_buffer_release(buf, seq);
+	return status;
+}

@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * devices, buffers, show: what there is.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/cli.h"
+#include "common/cleanup.h"
+
+int cmd_devices(struct ctl *ctl, int argc, char **argv)
+{
+	static const char *const keys[] = { "label", "application", "node", "name", "subsystem",
+					    NULL };
+	_cleanup_(cleanup_json) struct json_object *list = json_object_new_array();
+	struct bufshare_device **devs;
+	size_t n, i;
+	int r;
+
+	if (argc > 1)
+		return usage(ctl, "takes no argument");
+	r = bufshare_device_enumerate(&devs, &n);
+	if (r < 0)
+		return fail(ctl, r, NULL, "cannot look for devices");
+	for (i = 0; i < n; i++) {
+		struct json_object *o = json_object_new_object();
+		uint8_t uuid[BUFSHARE_UUID_SIZE];
+		uint16_t vendor, device;
+		uint64_t limit = 0;
+		char ids[16];
+
+		bufshare_device_get_subsystem(devs[i], &vendor, &device);
+		snprintf(ids, sizeof(ids), "%04x:%04x", vendor, device);
+		bufshare_device_get_uuid(devs[i], uuid);
+		json_add_string(o, "label", bufshare_device_get_label(devs[i]));
+		json_add_string(o, "application", bufshare_device_get_application(devs[i]));
+		json_add_string(o, "node", bufshare_device_get_path(devs[i]));
+		json_add_string(o, "card", bufshare_device_get_card_path(devs[i]));
+		json_add_string(o, "name", bufshare_device_get_name(devs[i]));
+		json_add_string(o, "subsystem", ids);
+		json_add_uuid(o, "uuid", uuid);
+		bufshare_device_get_limit(devs[i], BUFSHARE_LIMIT_BUFFERS, &limit);
+		json_add_u64(o, "max_buffers", limit);
+		bufshare_device_get_limit(devs[i], BUFSHARE_LIMIT_BUFFER_SIZE, &limit);
+		json_add_u64(o, "max_buffer_size", limit);
+		bufshare_device_get_limit(devs[i], BUFSHARE_LIMIT_RANGES, &limit);
+		json_add_u64(o, "max_ranges", limit);
+		json_object_array_add(list, o);
+	}
+	bufshare_device_list_free(devs, n);
+	print_list(ctl, "devices", list, keys);
+	if (!n)
+		note(ctl, "no device; is the driver loaded? (bufsharectl load)");
+	return EXIT_OK;
+}
+
+static const char *const buffer_keys[] = { "id", "application", "size", "seq", "path", NULL };
+
+/* ---- in the guest ---- */
+
+static struct json_object *guest_buffer(const struct bufshare_buffer_info *info)
+{
+	struct json_object *o = json_object_new_object();
+
+	json_add_u64(o, "id", info->id);
+	json_add_string(o, "application", info->application);
+	json_add_u64(o, "size", info->size);
+	json_add_u64(o, "seq", info->seq);
+	json_add_u64(o, "released", info->released);
+	json_add_string(o, "path", path_name((int)info->path));
+	json_add_u64(o, "ranges", info->num_ranges);
+	json_add_u64(o, "consumers", info->consumers);
+	json_add_uuid(o, "uuid", info->uuid);
+	if (info->lost)
+		json_object_object_add(o, "lost", json_object_new_boolean(1));
+	return o;
+}
+
+static int guest_buffers(struct ctl *ctl, bool all)
+{
+	_cleanup_(cleanup_device) struct bufshare_device *dev = NULL;
+	_cleanup_(cleanup_json) struct json_object *list = json_object_new_array();
+	_cleanup_free_ uint64_t *ids = NULL;
+	struct bufshare_buffer_info info;
+	size_t n, i;
+	int r;
+
+	r = open_device(ctl, &dev);
+	if (r)
+		return r;
+	/* This program has none of its own: what it can show are the others'. */
+	r = bufshare_device_list_buffers(dev, all || geteuid() == 0, &ids, &n);
+	if (r < 0)
+		return fail(ctl, r, r == -EPERM ? "run it as root" : NULL, "cannot list buffers");
+	for (i = 0; i < n; i++)
+		if (bufshare_device_get_buffer_info(dev, ids[i], &info) == 0)
+			json_object_array_add(list, guest_buffer(&info));
+	print_list(ctl, "buffers", list, buffer_keys);
+	return EXIT_OK;
+}
+
+static void add_property(struct json_object *o, const char *name, const char *value)
+{
+	json_object_object_add(o, name, json_object_new_string(value));
+}
+
+static int guest_show(struct ctl *ctl, uint64_t id)
+{
+	_cleanup_(cleanup_device) struct bufshare_device *dev = NULL;
+	_cleanup_(cleanup_json) struct json_object *o = NULL, *all = json_new();
+	_cleanup_free_ char **list = NULL;
+	struct json_object *properties;
+	struct bufshare_buffer_info info;
+	uint64_t *ids = NULL;
+	size_t n, i;
+	int r;
+
+	r = open_device(ctl, &dev);
+	if (r)
+		return r;
+	/* Listing all is what gives root the right to look at others' buffers. */
+	if (bufshare_device_list_buffers(dev, geteuid() == 0, &ids, &n) == 0)
+		free(ids);
+	r = bufshare_device_get_buffer_info(dev, id, &info);
+	if (r == 0)
+		r = bufshare_device_dup_buffer_properties(dev, id, &list);
+	if (r < 0)
+		return fail(ctl, r, r == -ENOENT ? "bufsharectl buffers lists those there are" : NULL,
+			    "cannot show buffer %" PRIu64, id);
+	o = guest_buffer(&info);
+	properties = json_object_new_object();
+	for (i = 0; list[i]; i++) {
+		char *equals = strchr(list[i], '=');
+
+		if (equals) {
+			*equals = '\0';
+			add_property(properties, list[i], equals + 1);
+		}
+	}
+	json_object_object_add(o, "properties", properties);
+	json_object_object_foreach(o, key, value)
+		json_object_object_add(all, key, json_object_get(value));
+	print_object(ctl, all);
+	return EXIT_OK;
+}
+
+/* ---- on the host ---- */
+
+static struct json_object *host_buffer(const struct bufshare_host_buffer *buf)
+{
+	struct json_object *o = json_object_new_object();
+	uint8_t uuid[BUFSHARE_UUID_SIZE];
+
+	json_add_u64(o, "id", bufshare_host_buffer_get_id(buf));
+	json_add_string(o, "application", bufshare_host_buffer_get_application(buf));
+	json_add_u64(o, "size", bufshare_host_buffer_get_size(buf));
+	json_add_u64(o, "seq", bufshare_host_buffer_get_seq(buf));
+	json_add_string(o, "path", path_name(bufshare_host_buffer_get_path(buf)));
+	bufshare_host_buffer_get_uuid(buf, uuid);
+	json_add_uuid(o, "uuid", uuid);
+	return o;
+}
+
+/* Reads events until every buffer that is there has been told. */
+static int host_sync(struct ctl *ctl, struct bufshare_host *host)
+{
+	const uint64_t deadline = now_ns() + 10000000000ull;
+	struct bufshare_event ev;
+	int r;
+
+	for (;;) {
+		r = bufshare_host_read_event(host, &ev);
+		if (r == 0 && ev.type == BUFSHARE_EVENT_SYNCED)
+			return EXIT_OK;
+		if (r == 0)
+			continue;
+		if (r == -EAGAIN)
+			r = wait_for(ctl, bufshare_host_get_fd(host), deadline);
+		if (r == 0)
+			r = -ETIMEDOUT;
+		if (r < 0)
+			return fail(ctl, r, NULL, "the daemon does not list its buffers");
+	}
+}
+
+static int host_buffers(struct ctl *ctl)
+{
+	_cleanup_(cleanup_host) struct bufshare_host *host = NULL;
+	_cleanup_(cleanup_json) struct json_object *list = json_object_new_array();
+	uint64_t id = 0;
+	int r;
+
+	r = connect_host(ctl, "*", &host);
+	if (r == 0)
+		r = host_sync(ctl, host);
+	if (r)
+		return r;
+	while (bufshare_host_next_buffer(host, &id) == 0) {
+		_cleanup_(cleanup_host_buffer) struct bufshare_host_buffer *buf = NULL;
+
+		if (bufshare_host_get_buffer(host, id, &buf) == 0)
+			json_object_array_add(list, host_buffer(buf));
+	}
+	print_list(ctl, "buffers", list, buffer_keys);
+	return EXIT_OK;
+}
+
+static int host_show(struct ctl *ctl, uint64_t id)
+{
+	_cleanup_(cleanup_host) struct bufshare_host *host = NULL;
+	_cleanup_(cleanup_host_buffer) struct bufshare_host_buffer *buf = NULL;
+	_cleanup_(cleanup_json) struct json_object *o = NULL, *all = json_new();
+	struct json_object *properties;
+	const char *name = NULL, *text;
+	int r;
+
+	r = connect_host(ctl, "*", &host);
+	if (r == 0)
+		r = host_sync(ctl, host);
+	if (r)
+		return r;
+	r = bufshare_host_get_buffer(host, id, &buf);
+	if (r < 0)
+		return fail(ctl, r, "bufsharectl -H SOCKET buffers lists those there are",
+			    "cannot show buffer %" PRIu64, id);
+	o = host_buffer(buf);
+	properties = json_object_new_object();
+	while (bufshare_host_buffer_next_property(buf, &name) == 0)
+		if (bufshare_host_buffer_get_property(buf, name, &text) == 0)
+			add_property(properties, name, text);
+	json_object_object_add(o, "properties", properties);
+	json_object_object_foreach(o, key, value)
+		json_object_object_add(all, key, json_object_get(value));
+	print_object(ctl, all);
+	return EXIT_OK;
+}
+
+/* ---- the verbs ---- */
+
+int cmd_buffers(struct ctl *ctl, int argc, char **argv)
+{
+	static const struct option options[] = { { "all", no_argument, NULL, 'a' }, { 0 } };
+	bool all = false;
+	int c;
+
+	while ((c = getopt_long(argc, argv, "a", options, NULL)) != -1) {
+		if (c != 'a')
+			return EXIT_USAGE;
+		all = true;
+	}
+	if (optind < argc)
+		return usage(ctl, "takes no argument");
+	return ctl->socket ? host_buffers(ctl) : guest_buffers(ctl, all);
+}
+
+int cmd_show(struct ctl *ctl, int argc, char **argv)
+{
+	uint64_t id;
+
+	if (argc != 2 || !parse_u64(argv[1], UINT64_MAX, &id))
+		return usage(ctl, "wants the id of a buffer");
+	return ctl->socket ? host_show(ctl, id) : guest_show(ctl, id);
+}

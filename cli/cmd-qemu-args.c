@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * qemu-args: what to tell the VMM.
+ */
+#include <getopt.h>
+#include <stdio.h>
+
+#include "cli/cli.h"
+#include "common/cleanup.h"
+
+#define MAX_SOCKETS 16
+
+int cmd_qemu_args(struct ctl *ctl, int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "socket", required_argument, NULL, 's' },
+		{ "memory", required_argument, NULL, 'm' },
+		{ "cloud-hypervisor", no_argument, NULL, 'c' },
+		{ 0 }
+	};
+	const char *sockets[MAX_SOCKETS] = { "/tmp/bufshare" }, *memory = "1G";
+	bool cloud = false;
+	size_t n = 0, i;
+	int c;
+
+	while ((c = getopt_long(argc, argv, "s:m:c", options, NULL)) != -1) {
+		switch (c) {
+		case 's':
+			if (n == MAX_SOCKETS)
+				return usage(ctl, "at most %d sockets", MAX_SOCKETS);
+			sockets[n++] = optarg;
+			break;
+		case 'm':
+			memory = optarg;
+			break;
+		case 'c':
+			cloud = true;
+			break;
+		default:
+			return EXIT_USAGE;
+		}
+	}
+	if (optind < argc)
+		return usage(ctl, "takes no argument");
+	n = n ? n : 1;
+
+	if (cloud) {
+		printf("--memory size=%s,shared=on\n", memory);
+		for (i = 0; i < n; i++)
+			printf("--generic-vhost-user socket=%s,device_type=37,queue_sizes=[256,256]\n",
+			       sockets[i]);
+		return EXIT_OK;
+	}
+	printf("-m %s -object memory-backend-memfd,id=mem,size=%s,share=on\n"
+	       "-machine q35,memory-backend=mem\n", memory, memory);
+	for (i = 0; i < n; i++)
+		printf("-chardev socket,id=bufshare%zu,path=%s\n"
+		       "-device vhost-user-test-device-pci,chardev=bufshare%zu,virtio-id=37,"
+		       "num_vqs=2,vq_size=256,config_size=256\n", i, sockets[i], i);
+	return EXIT_OK;
+}

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <limits.h>
+#include <string.h>
+
+#include "cli/file.h"
+#include "common/cleanup.h"
+
+/* A file without a name: the kernel drops it if we die. Not every file system has them. */
+static int open_unnamed(const char *path)
+{
+	_cleanup_free_ char *copy = strdup(path);
+
+	if (!copy)
+		return -ENOMEM;
+	return open(dirname(copy), O_TMPFILE | O_WRONLY | O_CLOEXEC, 0666) ;
+}
+
+int new_file_begin(struct new_file *file, const char *path)
+{
+	int fd;
+
+	*file = (struct new_file){ 0 };
+	if (strcmp(path, "-") == 0) {
+		file->stream = stdout;
+		return 0;
+	}
+	file->path = strdup(path);
+	if (!file->path)
+		return -ENOMEM;
+	fd = open_unnamed(path);
+	if (fd >= 0)
+		file->stream = fdopen(fd, "w");
+	if (!file->stream) {
+		int r = -errno;
+
+		if (fd >= 0)
+			close(fd);
+		free(file->path);
+		return r;
+	}
+	return 0;
+}
+
+void new_file_fail(struct new_file *file, int error)
+{
+	if (!file->error)
+		file->error = error;
+}
+
+/* linkat() does not replace, so the name goes over a second one. */
+static int give_name(int fd, const char *path)
+{
+	_cleanup_free_ char *second = NULL;
+	char self[64];
+
+	snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
+	if (linkat(AT_FDCWD, self, AT_FDCWD, path, AT_SYMLINK_FOLLOW) == 0)
+		return 0;
+	if (errno != EEXIST)
+		return -errno;
+	if (asprintf(&second, "%s.%d", path, (int)getpid()) < 0) {
+		second = NULL;
+		return -ENOMEM;
+	}
+	if (linkat(AT_FDCWD, self, AT_FDCWD, second, AT_SYMLINK_FOLLOW) < 0)
+		return -errno;
+	if (rename(second, path) < 0) {
+		int r = -errno;
+
+		unlink(second);
+		return r;
+	}
+	return 0;
+}
+
+int new_file_finish(struct new_file *file)
+{
+	if (fflush(file->stream) != 0)
+		new_file_fail(file, -errno);
+	if (!file->path)
+		return file->error;
+	if (!file->error)
+		new_file_fail(file, give_name(fileno(file->stream), file->path));
+	fclose(file->stream);
+	free(file->path);
+	return file->error;
+}
+
+int read_whole_file(const char *path, uint64_t max, uint8_t **bytes, uint64_t *size)
+{
+	_cleanup_close_ int opened = -1;
+	_cleanup_free_ uint8_t *buf = NULL;
+	uint64_t n = 0, room = 0;
+	int fd = STDIN_FILENO;
+
+	if (strcmp(path, "-") != 0) {
+		fd = opened = open(path, O_RDONLY | O_CLOEXEC);
+		if (fd < 0)
+			return -errno;
+	}
+	for (;;) {
+		ssize_t got;
+
+		if (n == room) {
+			uint8_t *more;
+
+			room = room ? 2 * room : 1 << 16;
+			more = realloc(buf, room);
+			if (!more)
+				return -ENOMEM;
+			buf = more;
+		}
+		got = read(fd, buf + n, room - n);
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0)
+			return -errno;
+		if (got == 0)
+			break;
+		n += (uint64_t)got;
+		if (n > max)
+			return -EFBIG;
+	}
+	*bytes = steal_ptr(&buf);
+	*size = n;
+	return 0;
+}

@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Everything printed is one json-c tree; columns are another way to write it.
+ */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/cli.h"
+#include "common/cleanup.h"
+
+struct json_object *json_new(void)
+{
+	struct json_object *o = json_object_new_object();
+
+	json_add_u64(o, "schema", JSON_SCHEMA);
+	return o;
+}
+
+void json_add_string(struct json_object *o, const char *key, const char *value)
+{
+	json_object_object_add(o, key, json_object_new_string(value));
+}
+
+void json_add_u64(struct json_object *o, const char *key, uint64_t value)
+{
+	json_object_object_add(o, key, json_object_new_uint64(value));
+}
+
+void json_add_uuid(struct json_object *o, const char *key, const uint8_t u[BUFSHARE_UUID_SIZE])
+{
+	char text[37];
+
+	snprintf(text, sizeof(text),
+		 "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", u[0], u[1],
+		 u[2], u[3], u[4], u[5], u[6], u[7], u[8], u[9], u[10], u[11], u[12], u[13], u[14],
+		 u[15]);
+	json_add_string(o, key, text);
+}
+
+void json_print(const struct ctl *ctl, struct json_object *o)
+{
+	int flags = ctl->json == JSON_PRETTY ? JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED :
+					       JSON_C_TO_STRING_PLAIN;
+
+	puts(json_object_to_json_string_ext(o, flags | JSON_C_TO_STRING_NOSLASHESCAPE));
+	fflush(stdout);
+}
+
+/* Text of the guest's can hold anything; a terminal must not obey it. */
+static void print_clean(const char *s)
+{
+	for (; *s; s++)
+		putchar((unsigned char)*s < 0x20 || *s == 0x7f ? '?' : *s);
+}
+
+static const char *text_of(struct json_object *o, const char *key)
+{
+	struct json_object *value;
+
+	if (!json_object_object_get_ex(o, key, &value) || !value)
+		return "-";
+	if (json_object_is_type(value, json_type_string) && !json_object_get_string_len(value))
+		return "-";
+	return json_object_get_string(value);
+}
+
+static void print_columns(struct json_object *list, const char *const keys[])
+{
+	size_t rows = json_object_array_length(list), i, k;
+
+	for (i = 0; i <= rows; i++) {
+		for (k = 0; keys[k]; k++) {
+			size_t width = strlen(keys[k]), j;
+			const char *text = keys[k];
+
+			for (j = 0; j < rows; j++) {
+				size_t n = strlen(text_of(json_object_array_get_idx(list, j), keys[k]));
+
+				width = n > width ? n : width;
+			}
+			if (i)
+				text = text_of(json_object_array_get_idx(list, i - 1), keys[k]);
+			print_clean(text);
+			if (keys[k + 1])
+				printf("%*s", (int)(width - strlen(text)) + 2, "");
+		}
+		putchar('\n');
+	}
+}
+
+void print_list(const struct ctl *ctl, const char *name, struct json_object *list,
+		const char *const keys[])
+{
+	struct json_object *o;
+	size_t i, rows = json_object_array_length(list);
+
+	if (ctl->json == JSON_OFF) {
+		if (rows)
+			print_columns(list, keys);
+	} else if (ctl->json == JSON_LINES) {
+		for (i = 0; i < rows; i++)
+			json_print(ctl, json_object_array_get_idx(list, i));
+	} else {
+		o = json_new();
+		json_object_object_add(o, name, json_object_get(list));
+		json_print(ctl, o);
+		json_object_put(o);
+	}
+	fflush(stdout);
+}
+
+static void print_fields(struct json_object *o, const char *prefix)
+{
+	struct json_object_iterator it = json_object_iter_begin(o), end = json_object_iter_end(o);
+
+	for (; !json_object_iter_equal(&it, &end); json_object_iter_next(&it)) {
+		struct json_object *value = json_object_iter_peek_value(&it);
+		const char *key = json_object_iter_peek_name(&it);
+
+		if (strcmp(key, "schema") == 0)
+			continue;
+		if (json_object_is_type(value, json_type_object)) {
+			printf("%s:\n", key);
+			print_fields(value, "  ");
+			continue;
+		}
+		printf("%s", prefix);
+		print_clean(key);
+		printf(": ");
+		print_clean(json_object_get_string(value));
+		putchar('\n');
+	}
+}
+
+void print_object(const struct ctl *ctl, struct json_object *o)
+{
+	if (ctl->json != JSON_OFF)
+		json_print(ctl, o);
+	else
+		print_fields(o, "");
+	fflush(stdout);
+}
+
+const char *path_name(int path)
+{
+	switch (path) {
+	case BUFSHARE_PATH_COPY:
+		return "copy";
+	case BUFSHARE_PATH_UDMABUF:
+		return "udmabuf";
+	case BUFSHARE_PATH_MEMFD:
+		return "memfd";
+	default:
+		return "none";
+	}
+}
+
+static const char *word(const char *const words[], size_t n, uint64_t i)
+{
+	return i < n && words[i] ? words[i] : "unknown";
+}
+
+const char *reason_name(uint64_t reason)
+{
+	static const char *const names[] = {
+		[BUFSHARE_REASON_UNREGISTERED] = "unregistered",
+		[BUFSHARE_REASON_PRODUCER_GONE] = "producer-gone",
+		[BUFSHARE_REASON_RESET] = "reset",
+		[BUFSHARE_REASON_MEMORY] = "memory",
+		[BUFSHARE_REASON_HOST] = "host",
+	};
+
+	return word(names, ARRAY_SIZE(names), reason);
+}
+
+const char *state_name(uint64_t state)
+{
+	static const char *const names[] = {
+		[BUFSHARE_GUEST_NONE] = "none",
+		[BUFSHARE_GUEST_RUNNING] = "running",
+		[BUFSHARE_GUEST_SUSPENDED] = "suspended",
+		[BUFSHARE_GUEST_RESET] = "reset",
+		[BUFSHARE_GUEST_RECOVERING] = "recovering",
+		[BUFSHARE_GUEST_GONE] = "gone",
+	};
+
+	return word(names, ARRAY_SIZE(names), state);
+}
+
+struct json_object *event_json(const struct bufshare_event *ev)
+{
+	static const char *const names[] = {
+		[BUFSHARE_EVENT_RELEASED] = "released",
+		[BUFSHARE_EVENT_CONSUMERS] = "consumers",
+		[BUFSHARE_EVENT_BUFFER_LOST] = "buffer-lost",
+		[BUFSHARE_EVENT_RESTARTED] = "restarted",
+		[BUFSHARE_EVENT_DEVICE_LOST] = "device-lost",
+		[BUFSHARE_EVENT_OVERFLOW] = "overflow",
+		[BUFSHARE_EVENT_PROPERTIES] = "properties",
+		[BUFSHARE_EVENT_ADDED] = "added",
+		[BUFSHARE_EVENT_REMOVED] = "removed",
+		[BUFSHARE_EVENT_UPDATED] = "updated",
+		[BUFSHARE_EVENT_REVOKED] = "revoked",
+		[BUFSHARE_EVENT_SYNCED] = "synced",
+		[BUFSHARE_EVENT_STATE] = "state",
+		[BUFSHARE_EVENT_STATS] = "stats",
+	};
+	struct json_object *o = json_new();
+
+	json_add_string(o, "event", word(names, ARRAY_SIZE(names), ev->type));
+	if (ev->buffer_id)
+		json_add_u64(o, "buffer", ev->buffer_id);
+	if (ev->seq)
+		json_add_u64(o, "seq", ev->seq);
+	if (ev->flags)
+		json_add_u64(o, "flags", ev->flags);
+	if (ev->type == BUFSHARE_EVENT_REMOVED || ev->type == BUFSHARE_EVENT_BUFFER_LOST)
+		json_add_string(o, "reason", reason_name(ev->value));
+	else if (ev->type == BUFSHARE_EVENT_STATE)
+		json_add_string(o, "state", state_name(ev->value));
+	else if (ev->type == BUFSHARE_EVENT_CONSUMERS)
+		json_add_u64(o, "consumers", ev->value);
+	json_add_u64(o, "time_ns", ev->time_ns);
+	return o;
+}

@@ -1,0 +1,422 @@
+/* SPDX-License-Identifier: GPL-2.0 OR MIT */
+/*
+ * The driver of the virtio-bufshare device.
+ *
+ * A program's call goes from bufshare_ioctl.c, which copies and checks, to a registration
+ * (bufshare_buffer.c, bufshare_command.c, bufshare_update.c), and as a request
+ * (bufshare_request.c) over the control queue (bufshare_vq.c). What comes back is an answer to a request, or an event of
+ * the device (bufshare_event.c), which may become an event of a file.
+ *
+ * Locks, outermost first:
+ *
+ * - bufshare_buffer.props_mutex: one program at a time works on the properties of a buffer,
+ *   and may wait for the device. Nothing that must make progress takes it.
+ * - bufshare_device.lock: all state that changes, of the queues, files and registrations. A
+ *   spinlock of process context: the interrupt handlers take none. References are never
+ *   dropped under it, because the last one of a registration takes it.
+ * - The locks of xarrays and of DRM's events.
+ */
+#ifndef BUFSHARE_DRV_H
+#define BUFSHARE_DRV_H
+
+#include <linux/completion.h>
+#include <linux/kref.h>
+#include <linux/list.h>
+#include <linux/mutex.h>
+#include <linux/scatterlist.h>
+#include <linux/spinlock.h>
+#include <linux/types.h>
+#include <linux/uuid.h>
+#include <linux/virtio.h>
+#include <linux/workqueue.h>
+#include <linux/xarray.h>
+
+#include <drm/drm_device.h>
+#include <drm/drm_file.h>
+#include <drm/drm_gem_shmem_helper.h>
+#include <drm/drm_print.h>
+
+#include <drm/bufshare_drm.h>
+#include <linux/virtio_bufshare.h>
+
+#include "bufshare_props.h"
+
+struct virtqueue;
+
+/* The config space in the CPU's byte order, checked, and cut to what the driver can do. */
+struct bufshare_config {
+	u32 version;
+	u64 caps;
+	uuid_t uuid;
+	char label[VIRTIO_BUFSHARE_LABEL_SIZE];
+	char application[VIRTIO_BUFSHARE_APPLICATION_SIZE];
+	u16 subsystem_vendor;
+	u16 subsystem_device;
+	u32 max_buffers;
+	u64 max_buffer_size;
+	u64 max_total_size;
+	u32 max_ranges;
+	u32 max_properties;
+	u32 max_properties_size;
+	u32 max_damage;
+};
+
+/* How far bringing all registrations back after a restart of the host side has come. */
+enum bufshare_recovery {
+	BUFSHARE_RECOVERY_NONE,
+	BUFSHARE_RECOVERY_INIT, /* until INIT is answered */
+	BUFSHARE_RECOVERY_REGISTER,
+};
+
+/**
+ * struct bufshare_device - a device; lives as long as its drm_device
+ * @drm: what it is part of
+ * @vdev: the virtio device; gone after remove(), so only probe, remove and sysfs use it
+ * @config: constant
+ * @dma_quirk: the device is told guest-physical addresses whatever the IOMMU; constant
+ * @max_piece: bytes of the largest piece of memory a queue takes; constant
+ * @wq: for the works below
+ * @queue_work: takes what the device has used from both queues
+ * @recovery_work: registers everything again
+ * @lock: protects all that follows
+ * @running: the queues take buffers; once false, it stays so
+ * @lost: files have had their last event
+ * @recovery: other than NONE: ordinary requests wait in the backlog
+ * @restart_again: the device restarted in the middle of the recovery
+ * @generation: counts the INITs that succeeded
+ * @epoch: in force; zero if there is none
+ * @caps: in force
+ * @ctrl_vq: commands
+ * @event_vq: events
+ * @events: the buffers in @event_vq
+ * @num_events: how many
+ * @backlog: requests that wait for room, in order
+ * @in_flight: requests in @ctrl_vq
+ * @failed: requests that @ctrl_vq would not take
+ * @stamp: of the request that was sent last
+ * @files: struct bufshare_file
+ * @buffers: all registrations the host may know, by id; holds no references
+ * @last_id: of a registration
+ * @num_buffers: registrations that count against the limit
+ * @total_size: their bytes
+ * @bad_messages: of the device, malformed or out of place
+ */
+struct bufshare_device {
+	struct drm_device *drm;
+	struct virtio_device *vdev;
+	struct bufshare_config config;
+	bool dma_quirk;
+	size_t max_piece;
+	struct workqueue_struct *wq;
+	struct work_struct queue_work;
+	struct work_struct recovery_work;
+
+	spinlock_t lock;
+	bool running;
+	bool lost;
+	enum bufshare_recovery recovery;
+	bool restart_again;
+	u32 generation;
+	u64 epoch;
+	u64 caps;
+	struct virtqueue *ctrl_vq;
+	struct virtqueue *event_vq;
+	struct virtio_bufshare_event *events;
+	unsigned int num_events;
+	struct list_head backlog;
+	struct list_head in_flight;
+	struct list_head failed;
+	u64 stamp;
+	struct list_head files;
+	struct xarray buffers;
+	u64 last_id;
+	u32 num_buffers;
+	u64 total_size;
+	u64 bad_messages;
+};
+
+/* An event of a file, from its reservation until DRM has it. */
+struct bufshare_event {
+	struct drm_pending_event base; /* first: DRM frees it by this address */
+	struct drm_bufshare_event event;
+	struct list_head link; /* bufshare_buffer.events */
+};
+
+/**
+ * struct bufshare_file - an open file; all of it under bufshare_device.lock
+ * @bdev: its device
+ * @drm_file: what it is part of
+ * @link: in bufshare_device.files
+ * @live: between open and release, when events may be reserved
+ * @buffers: registrations, in order of their ids
+ * @lost: DEVICE_LOST, reserved
+ * @overflow: OVERFLOW, reserved; NULL while one is unread
+ * @overflow_owed: there was no memory for it when it was due
+ */
+struct bufshare_file {
+	struct bufshare_device *bdev;
+	struct drm_file *drm_file;
+	struct list_head link;
+	bool live;
+	struct list_head buffers;
+	struct bufshare_event *lost;
+	struct bufshare_event *overflow;
+	bool overflow_owed;
+};
+
+/* A GEM object. */
+struct bufshare_bo {
+	struct drm_gem_shmem_object base; /* first: the helpers free it by this address */
+	struct list_head buffers; /* registrations of it; bufshare_device.lock */
+};
+
+enum bufshare_state {
+	BUFSHARE_REGISTERING, /* the device was asked, or will be; no program has the id */
+	BUFSHARE_LIVE,
+	BUFSHARE_LOST, /* the host dropped it; waits to be unregistered */
+	BUFSHARE_GONE, /* for programs; the host may still have it */
+};
+
+struct bufshare_request;
+
+/**
+ * struct bufshare_buffer - a registration
+ * @ref: one is the registration's own: from the first attempt until the host has let go
+ * @bdev: its device
+ * @id: in bufshare_device.buffers; zero before it is there
+ * @obj: a reference; its pages are pinned
+ * @size: bytes; constant
+ * @num_ranges: constant once the device was asked
+ * @flags: VIRTIO_BUFSHARE_REGISTER_* of the program; constant
+ * @user_data: constant
+ * @application: constant
+ * @state: under bufshare_device.lock, like all that follows but the mutex
+ * @counted: against the device's limits
+ * @file: whose it is; NULL when it is GONE
+ * @file_link: in bufshare_file.buffers
+ * @bo_link: in bufshare_bo.buffers
+ * @stamp: of the REGISTER request
+ * @uuid: made by the device
+ * @path: enum virtio_bufshare_path
+ * @consumers: as far as the device told
+ * @consumers_told: an event said so, which is newer than the answer to REGISTER
+ * @lost_early: an event said that it is lost, before the answer to REGISTER was seen
+ * @lost_reason: of that event
+ * @seq: of the newest update
+ * @sent: the device was told of updates up to this one
+ * @released: updates up to this one are released
+ * @pending: the update that waits in the backlog
+ * @events: reserved RELEASED events, in order of their seq
+ * @unregister: the request, made in advance because it must not fail
+ * @props_mutex: see above
+ * @props: the guest's properties, a sorted block
+ * @props_size: bytes of it
+ * @host_props: the host's as far as they were read, a sorted block; both mutex and lock
+ * @host_props_size: bytes of it
+ * @host_generation: of @host_props
+ * @host_newest: generation of the newest PROPERTIES event
+ * @host_stale: @host_props is from before a restart
+ */
+struct bufshare_buffer {
+	struct kref ref;
+	struct bufshare_device *bdev;
+	u64 id;
+	struct drm_gem_object *obj;
+	u64 size;
+	u32 num_ranges;
+	u32 flags;
+	u64 user_data;
+	char application[VIRTIO_BUFSHARE_APPLICATION_SIZE];
+
+	enum bufshare_state state;
+	bool counted;
+	struct bufshare_file *file;
+	struct list_head file_link;
+	struct list_head bo_link;
+	u64 stamp;
+	uuid_t uuid;
+	u32 path;
+	u32 consumers;
+	bool consumers_told;
+	bool lost_early;
+	u32 lost_reason;
+
+	u64 seq;
+	u64 sent;
+	u64 released;
+	struct bufshare_request *pending;
+	struct list_head events;
+	struct bufshare_request *unregister;
+
+	struct mutex props_mutex;
+	char *props;
+	size_t props_size;
+	char *host_props;
+	size_t host_props_size;
+	u64 host_generation;
+	u64 host_newest;
+	bool host_stale;
+};
+
+/**
+ * struct bufshare_request - a command and its answer
+ * @ref: one is the queue's, from the submission until @answered was called
+ * @bdev: its device
+ * @link: in the backlog, in flight, or failed
+ * @batch: for whoever waits for many
+ * @done: @result is there
+ * @buffer: the registration it is about, a reference; or NULL
+ * @sending: called under bufshare_device.lock when it goes to the queue; or NULL
+ * @answered: called once, in process context, without locks; or NULL
+ * @type: enum virtio_bufshare_command
+ * @cmd: the command; the epoch is filled in when it is sent
+ * @cmd_size: bytes of it
+ * @resp: the answer
+ * @resp_size: bytes there
+ * @resp_min: bytes of the shortest answer that says OK
+ * @used: bytes that the device says it wrote
+ * @scratch: memory that @answered needs, freed with the request
+ * @queued: in the backlog, where it can be withdrawn
+ * @keep: it is never withdrawn
+ * @urgent: part of the recovery, not held up by it
+ * @retry: sent once more when a restart got in its way
+ * @retried: it was
+ * @generation: of the epoch it was sent in
+ * @stamp: grows with each request that is sent
+ * @result: a negative errno, or zero
+ * @status: enum virtio_bufshare_status of the answer
+ * @detail: of the answer
+ * @resp_sg: the answer
+ * @num_sg: how many @cmd_sg
+ * @cmd_sg: the pieces of the command
+ */
+struct bufshare_request {
+	struct kref ref;
+	struct bufshare_device *bdev;
+	struct list_head link;
+	struct list_head batch;
+	struct completion done;
+	struct bufshare_buffer *buffer;
+	void (*sending)(struct bufshare_request *req);
+	void (*answered)(struct bufshare_request *req);
+	u32 type;
+	void *cmd;
+	size_t cmd_size;
+	void *resp;
+	u32 resp_size;
+	u32 resp_min;
+	u32 used;
+	void *scratch;
+	bool queued;
+	bool keep;
+	bool urgent;
+	bool retry;
+	bool retried;
+	u32 generation;
+	u64 stamp;
+	int result;
+	u32 status;
+	u32 detail;
+	struct scatterlist resp_sg;
+	unsigned int num_sg;
+	struct scatterlist cmd_sg[];
+};
+
+static inline struct bufshare_device *to_bufshare_device(struct drm_device *drm)
+{
+	return drm->dev_private;
+}
+
+static inline struct bufshare_bo *to_bufshare_bo(struct drm_gem_object *obj)
+{
+	return container_of(to_drm_gem_shmem_obj(obj), struct bufshare_bo, base);
+}
+
+/* bufshare_ioctl.c */
+#define BUFSHARE_NUM_IOCTLS (DRM_BUFSHARE_PING + 1)
+extern const struct drm_ioctl_desc bufshare_ioctls[BUFSHARE_NUM_IOCTLS];
+
+/* bufshare_gem.c */
+struct drm_gem_object *bufshare_gem_create_object(struct drm_device *drm, size_t size);
+struct drm_gem_object *bufshare_gem_import(struct drm_device *drm, struct dma_buf *buf);
+int bufshare_gem_ranges(struct bufshare_device *bdev, struct drm_gem_object *obj,
+			struct virtio_bufshare_range *ranges, u32 room);
+
+/* bufshare_buffer.c */
+int bufshare_buffer_register(struct bufshare_file *bfile, struct drm_gem_object *obj,
+			     struct drm_bufshare_register *args, const char *props);
+int bufshare_buffer_unregister(struct bufshare_buffer *buf, u32 *flags);
+int bufshare_buffer_info(struct bufshare_buffer *buf, struct drm_bufshare_info *args);
+struct bufshare_buffer *bufshare_buffer_get(struct bufshare_file *bfile, u64 id, bool any_file);
+struct bufshare_buffer *bufshare_buffer_get_by_obj(struct bufshare_file *bfile,
+						   struct drm_gem_object *obj);
+struct bufshare_buffer *bufshare_buffer_find_locked(struct bufshare_device *bdev, u64 id);
+void bufshare_buffer_put(struct bufshare_buffer *buf);
+u32 bufshare_buffer_list(struct bufshare_file *bfile, bool all, u64 after, u64 *ids, u32 room);
+int bufshare_buffer_reset_file(struct bufshare_file *bfile, u32 reason, bool wait);
+int bufshare_buffer_reset_all(struct bufshare_file *bfile);
+void bufshare_buffer_lose_locked(struct bufshare_buffer *buf, u32 reason);
+void bufshare_buffer_drop_all(struct bufshare_device *bdev);
+
+/* bufshare_command.c */
+struct bufshare_request *bufshare_command_register(struct bufshare_buffer *buf, u32 flags);
+int bufshare_command_registered(struct bufshare_request *req);
+struct bufshare_request *bufshare_command_unregister(struct bufshare_device *bdev);
+int bufshare_command_init(struct bufshare_device *bdev, u64 epoch, bool urgent);
+int bufshare_command_ping(struct bufshare_device *bdev, u64 *time_ns);
+bool bufshare_command_props_fit(struct bufshare_device *bdev, const char *block, size_t size,
+				u32 *limit);
+int bufshare_command_set_props(struct bufshare_buffer *buf, const char *changes, size_t size);
+int bufshare_command_get_props(struct bufshare_buffer *buf, char *block, size_t *size);
+
+/* bufshare_update.c */
+int bufshare_update(struct bufshare_file *bfile, struct drm_bufshare_update_entry *entries,
+		    u32 count);
+void bufshare_update_released_locked(struct bufshare_buffer *buf, u64 seq, u32 flags);
+void bufshare_update_cancel_locked(struct bufshare_buffer *buf);
+
+/* bufshare_event.c */
+struct bufshare_event *bufshare_event_new(u32 type, gfp_t gfp);
+bool bufshare_event_reserve_locked(struct bufshare_file *bfile, struct bufshare_event *ev);
+void bufshare_event_send_reserved_locked(struct bufshare_file *bfile, struct bufshare_event *ev);
+void bufshare_event_cancel(struct bufshare_device *bdev, struct bufshare_event *ev);
+void bufshare_event_send_locked(struct bufshare_file *bfile, u32 type,
+				const struct bufshare_buffer *buf, u64 seq, u32 flags, u32 value);
+void bufshare_event_handle(struct bufshare_device *bdev,
+			   const struct virtio_bufshare_event *event);
+int bufshare_file_open(struct drm_device *drm, struct drm_file *drm_file);
+void bufshare_file_set_live(struct drm_file *drm_file, bool live);
+void bufshare_file_postclose(struct drm_device *drm, struct drm_file *drm_file);
+void bufshare_files_lost(struct bufshare_device *bdev);
+
+/* bufshare_recovery.c */
+void bufshare_recovery_start_locked(struct bufshare_device *bdev);
+void bufshare_recovery_work(struct work_struct *work);
+
+/* bufshare_request.c */
+extern unsigned int bufshare_timeout_ms;
+void bufshare_bad_message(struct bufshare_device *bdev, const char *what, u64 value);
+struct bufshare_request *bufshare_request_new(struct bufshare_device *bdev, u32 type,
+					      size_t cmd_size, u32 resp_size, u32 resp_min);
+void bufshare_request_trim(struct bufshare_request *req, size_t cmd_size);
+struct bufshare_request *bufshare_request_get(struct bufshare_request *req);
+void bufshare_request_put(struct bufshare_request *req);
+int bufshare_request_parse(struct bufshare_request *req);
+bool bufshare_request_restart(struct bufshare_request *req);
+void bufshare_request_finish(struct bufshare_request *req, int result);
+void bufshare_queue_locked(struct bufshare_request *req);
+void bufshare_flush_locked(struct bufshare_device *bdev);
+void bufshare_submit(struct bufshare_request *req);
+int bufshare_wait(struct bufshare_request *req);
+int bufshare_call(struct bufshare_request *req);
+
+/* bufshare_vq.c */
+int bufshare_vq_init(struct bufshare_device *bdev);
+void bufshare_vq_stop(struct bufshare_device *bdev);
+void bufshare_vq_fini(struct bufshare_device *bdev);
+
+/* bufshare_sysfs.c */
+int bufshare_sysfs_add(struct bufshare_device *bdev);
+void bufshare_sysfs_remove(struct bufshare_device *bdev);
+
+#endif /* BUFSHARE_DRV_H */

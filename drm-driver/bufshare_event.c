@@ -1,0 +1,343 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+/*
+ * Events: those of the device, and those that programs read from their files.
+ *
+ * DRM gives a file room for some 80 events. DEVICE_LOST and OVERFLOW have theirs from the
+ * start, and no other event gets any while OVERFLOW has none. So an event that finds no room
+ * is always followed, or preceded by an unread, OVERFLOW.
+ */
+#include <linux/slab.h>
+#include <linux/timekeeping.h>
+
+#include "bufshare_drv.h"
+
+#define BUFSHARE_RELEASED_FLAGS \
+	(VIRTIO_BUFSHARE_RELEASED_NO_CONSUMER | VIRTIO_BUFSHARE_RELEASED_CONSUMER_GONE | \
+	 VIRTIO_BUFSHARE_RELEASED_TIMEOUT)
+
+/* The flags of a release go to the program as the device gave them. */
+static_assert(VIRTIO_BUFSHARE_RELEASED_NO_CONSUMER == DRM_BUFSHARE_RELEASED_NO_CONSUMER);
+static_assert(VIRTIO_BUFSHARE_RELEASED_CONSUMER_GONE == DRM_BUFSHARE_RELEASED_CONSUMER_GONE);
+static_assert(VIRTIO_BUFSHARE_RELEASED_TIMEOUT == DRM_BUFSHARE_RELEASED_TIMEOUT);
+
+struct bufshare_event *bufshare_event_new(u32 type, gfp_t gfp)
+{
+	struct bufshare_event *ev;
+
+	ev = kzalloc(sizeof(*ev), gfp);
+	if (!ev)
+		return NULL;
+
+	INIT_LIST_HEAD(&ev->link);
+	ev->event.base.type = type;
+	ev->event.base.length = sizeof(ev->event);
+	return ev;
+}
+
+/* Whether the file has room for the event, which is now kept for it. */
+static bool reserve(struct bufshare_file *bfile, struct bufshare_event *ev)
+{
+	struct drm_device *drm = bfile->bdev->drm;
+	struct drm_file *file = bfile->drm_file;
+	bool reserved = false;
+	unsigned long flags;
+
+	spin_lock_irqsave(&drm->event_lock, flags);
+	/*
+	 * drm_read() may put back an event whose room is taken by then. DRM's own comparison
+	 * takes what is less than nothing for a lot.
+	 */
+	if (file->event_space >= (int)sizeof(ev->event))
+		reserved = !drm_event_reserve_init_locked(drm, file, &ev->base, &ev->event.base);
+	spin_unlock_irqrestore(&drm->event_lock, flags);
+	return reserved;
+}
+
+static void send_reserved(struct bufshare_file *bfile, struct bufshare_event *ev)
+{
+	ev->event.time_ns = ktime_get_ns();
+	drm_send_event(bfile->bdev->drm, &ev->base);
+}
+
+/* Takes an event back that was not sent; it may not even be reserved. */
+void bufshare_event_cancel(struct bufshare_device *bdev, struct bufshare_event *ev)
+{
+	if (!ev)
+		return;
+	if (ev->base.event)
+		drm_event_cancel_free(bdev->drm, &ev->base);
+	else
+		kfree(ev);
+}
+
+/* Whether OVERFLOW has room. If not, one is unread, or there was no memory. */
+static bool arm_overflow(struct bufshare_file *bfile)
+{
+	struct bufshare_event *ev;
+
+	if (bfile->overflow)
+		return true;
+	ev = bufshare_event_new(DRM_BUFSHARE_EVENT_OVERFLOW, GFP_NOWAIT | __GFP_NOWARN);
+	if (!ev) {
+		bfile->overflow_owed = true;
+		return false;
+	}
+	if (!reserve(bfile, ev)) {
+		kfree(ev);
+		return false;
+	}
+	bfile->overflow = ev;
+	return true;
+}
+
+static void send_overflow(struct bufshare_file *bfile)
+{
+	if (!bfile->live || bfile->bdev->lost || !arm_overflow(bfile))
+		return;
+	send_reserved(bfile, bfile->overflow);
+	bfile->overflow = NULL;
+	bfile->overflow_owed = false;
+}
+
+/**
+ * bufshare_event_reserve_locked - make room for an event in its file
+ * @bfile: the file
+ * @ev: to be sent later, or cancelled
+ *
+ * Return: whether there is room.
+ */
+bool bufshare_event_reserve_locked(struct bufshare_file *bfile, struct bufshare_event *ev)
+{
+	lockdep_assert_held(&bfile->bdev->lock);
+	if (!bfile->live || bfile->bdev->lost)
+		return false;
+	if (bfile->overflow_owed)
+		send_overflow(bfile);
+	return arm_overflow(bfile) && reserve(bfile, ev);
+}
+
+void bufshare_event_send_reserved_locked(struct bufshare_file *bfile, struct bufshare_event *ev)
+{
+	lockdep_assert_held(&bfile->bdev->lock);
+	if (bfile->bdev->lost)
+		bufshare_event_cancel(bfile->bdev, ev);
+	else
+		send_reserved(bfile, ev);
+}
+
+/**
+ * bufshare_event_send_locked - send an event that was not reserved
+ * @bfile: the file; NULL: nobody
+ * @type: DRM_BUFSHARE_EVENT_*
+ * @buf: the registration it is about, or NULL
+ * @seq: by type
+ * @flags: by type
+ * @value: by type
+ *
+ * Without room for it the file gets OVERFLOW.
+ */
+void bufshare_event_send_locked(struct bufshare_file *bfile, u32 type,
+				const struct bufshare_buffer *buf, u64 seq, u32 flags, u32 value)
+{
+	struct bufshare_event *ev;
+
+	if (!bfile)
+		return;
+	lockdep_assert_held(&bfile->bdev->lock);
+	ev = bufshare_event_new(type, GFP_NOWAIT | __GFP_NOWARN);
+	if (!ev || !bufshare_event_reserve_locked(bfile, ev)) {
+		kfree(ev);
+		send_overflow(bfile);
+		return;
+	}
+	if (buf) {
+		ev->event.id = buf->id;
+		ev->event.user_data = buf->user_data;
+	}
+	ev->event.seq = seq;
+	ev->event.flags = flags;
+	ev->event.value = value;
+	send_reserved(bfile, ev);
+}
+
+/* The name of what is wrong with the event; NULL if nothing. */
+static const char *handle_released(struct bufshare_buffer *buf, u64 seq, u32 flags)
+{
+	if (buf->state != BUFSHARE_LIVE)
+		return NULL;
+	if (seq <= buf->released || seq > buf->sent)
+		return "release of an update that is not out";
+	bufshare_update_released_locked(buf, seq, flags & BUFSHARE_RELEASED_FLAGS);
+	return NULL;
+}
+
+static void handle_consumers(struct bufshare_buffer *buf, u64 value)
+{
+	buf->consumers = min_t(u64, value, U32_MAX);
+	buf->consumers_told = true;
+	if (buf->state == BUFSHARE_LIVE)
+		bufshare_event_send_locked(buf->file, DRM_BUFSHARE_EVENT_CONSUMERS, buf, 0, 0,
+					   buf->consumers);
+}
+
+static void handle_properties(struct bufshare_buffer *buf, u64 generation)
+{
+	buf->host_newest = max(buf->host_newest, generation);
+	if (buf->state == BUFSHARE_LIVE)
+		bufshare_event_send_locked(buf->file, DRM_BUFSHARE_EVENT_PROPERTIES, buf, 0, 0, 0);
+}
+
+static const char *handle_buffer_lost(struct bufshare_buffer *buf, u64 reason)
+{
+	if (reason > VIRTIO_BUFSHARE_REASON_HOST)
+		return "reason for which a buffer was lost";
+	bufshare_buffer_lose_locked(buf, reason);
+	return NULL;
+}
+
+static const char *handle_buffer_event(struct bufshare_device *bdev, u32 type,
+				       const struct virtio_bufshare_event *event)
+{
+	u64 id = le64_to_cpu(event->buffer);
+	u64 value = le64_to_cpu(event->value);
+	struct bufshare_buffer *buf;
+
+	buf = bufshare_buffer_find_locked(bdev, id);
+	if (!buf)
+		/* The device may not have heard yet that it was unregistered. */
+		return id && id <= bdev->last_id ? NULL : "event of a buffer that never was";
+
+	switch (type) {
+	case VIRTIO_BUFSHARE_EVENT_RELEASED:
+		return handle_released(buf, le64_to_cpu(event->seq), le32_to_cpu(event->flags));
+	case VIRTIO_BUFSHARE_EVENT_CONSUMERS:
+		handle_consumers(buf, value);
+		return NULL;
+	case VIRTIO_BUFSHARE_EVENT_PROPERTIES:
+		handle_properties(buf, value);
+		return NULL;
+	case VIRTIO_BUFSHARE_EVENT_BUFFER_LOST:
+		return handle_buffer_lost(buf, value);
+	}
+	return NULL;
+}
+
+/* @event: a copy that the device cannot change. Types that the driver does not know are ignored. */
+void bufshare_event_handle(struct bufshare_device *bdev,
+			   const struct virtio_bufshare_event *event)
+{
+	u64 epoch = le64_to_cpu(event->epoch);
+	u32 type = le32_to_cpu(event->type);
+	const char *bad = NULL;
+
+	spin_lock(&bdev->lock);
+	switch (type) {
+	case VIRTIO_BUFSHARE_EVENT_RESTARTED:
+		/* A device that just restarted may not know the epoch. */
+		if (!epoch || epoch == bdev->epoch)
+			bufshare_recovery_start_locked(bdev);
+		break;
+	case VIRTIO_BUFSHARE_EVENT_RELEASED:
+	case VIRTIO_BUFSHARE_EVENT_CONSUMERS:
+	case VIRTIO_BUFSHARE_EVENT_PROPERTIES:
+	case VIRTIO_BUFSHARE_EVENT_BUFFER_LOST:
+		if (epoch == bdev->epoch)
+			bad = handle_buffer_event(bdev, type, event);
+		break;
+	}
+	spin_unlock(&bdev->lock);
+	if (bad)
+		bufshare_bad_message(bdev, bad, le64_to_cpu(event->buffer));
+}
+
+/* An event of a new file, for which there is always room. */
+static struct bufshare_event *file_event_new(struct bufshare_file *bfile, u32 type)
+{
+	struct bufshare_event *ev;
+
+	ev = bufshare_event_new(type, GFP_KERNEL);
+	if (ev && !reserve(bfile, ev)) {
+		kfree(ev);
+		return NULL;
+	}
+	return ev;
+}
+
+static void file_free(struct bufshare_file *bfile)
+{
+	bufshare_event_cancel(bfile->bdev, bfile->lost);
+	bufshare_event_cancel(bfile->bdev, bfile->overflow);
+	kfree(bfile);
+}
+
+int bufshare_file_open(struct drm_device *drm, struct drm_file *drm_file)
+{
+	struct bufshare_device *bdev = to_bufshare_device(drm);
+	struct bufshare_file *bfile;
+	int ret = -ENOMEM;
+
+	bfile = kzalloc(sizeof(*bfile), GFP_KERNEL);
+	if (!bfile)
+		return -ENOMEM;
+
+	bfile->bdev = bdev;
+	bfile->drm_file = drm_file;
+	INIT_LIST_HEAD(&bfile->buffers);
+	bfile->lost = file_event_new(bfile, DRM_BUFSHARE_EVENT_DEVICE_LOST);
+	bfile->overflow = file_event_new(bfile, DRM_BUFSHARE_EVENT_OVERFLOW);
+	if (!bfile->lost || !bfile->overflow)
+		goto err_free;
+
+	drm_file->driver_priv = bfile;
+	spin_lock(&bdev->lock);
+	ret = bdev->lost ? -ENODEV : 0;
+	if (!ret)
+		list_add_tail(&bfile->link, &bdev->files);
+	spin_unlock(&bdev->lock);
+	if (ret)
+		goto err_free;
+	return 0;
+
+err_free:
+	drm_file->driver_priv = NULL;
+	file_free(bfile);
+	return ret;
+}
+
+/*
+ * Between drm_events_release() and postclose() nothing may be reserved in a file, so the
+ * driver must know when the release begins.
+ */
+void bufshare_file_set_live(struct drm_file *drm_file, bool live)
+{
+	struct bufshare_file *bfile = drm_file->driver_priv;
+
+	spin_lock(&bfile->bdev->lock);
+	bfile->live = live;
+	spin_unlock(&bfile->bdev->lock);
+}
+
+void bufshare_file_postclose(struct drm_device *drm, struct drm_file *drm_file)
+{
+	struct bufshare_file *bfile = drm_file->driver_priv;
+
+	bufshare_buffer_reset_file(bfile, VIRTIO_BUFSHARE_REASON_PRODUCER_GONE, false);
+	spin_lock(&bfile->bdev->lock);
+	list_del(&bfile->link);
+	spin_unlock(&bfile->bdev->lock);
+	file_free(bfile);
+}
+
+/* The last event of every file. */
+void bufshare_files_lost(struct bufshare_device *bdev)
+{
+	struct bufshare_file *bfile;
+
+	spin_lock(&bdev->lock);
+	bdev->lost = true;
+	list_for_each_entry(bfile, &bdev->files, link) {
+		send_reserved(bfile, bfile->lost);
+		bfile->lost = NULL;
+	}
+	spin_unlock(&bdev->lock);
+}

@@ -1,0 +1,352 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+/*
+ * Requests: commands on their way to the device, and their answers. A request is submitted
+ * to the backlog, goes to the control queue when there is room, and ends when it is answered.
+ * It owns what the device reads and writes, and lives until the queue gives it back or the
+ * device is reset, whoever waited for it.
+ */
+#include <linux/jiffies.h>
+#include <linux/slab.h>
+#include <linux/vmalloc.h>
+
+#include "bufshare_drv.h"
+
+unsigned int bufshare_timeout_ms = 10000;
+
+/* Counts and tells what a correct device does not do. */
+void bufshare_bad_message(struct bufshare_device *bdev, const char *what, u64 value)
+{
+	spin_lock(&bdev->lock);
+	bdev->bad_messages++;
+	spin_unlock(&bdev->lock);
+	drm_err_ratelimited(bdev->drm, "the device sent nonsense: %s (%llu)\n", what, value);
+}
+
+static const int status_errors[] = {
+	[VIRTIO_BUFSHARE_STATUS_OK] = 0,
+	[VIRTIO_BUFSHARE_STATUS_UNSUPPORTED] = -EOPNOTSUPP,
+	[VIRTIO_BUFSHARE_STATUS_INVALID] = -EINVAL,
+	[VIRTIO_BUFSHARE_STATUS_EPOCH] = -ESTALE,
+	[VIRTIO_BUFSHARE_STATUS_NOT_FOUND] = -ENOENT,
+	[VIRTIO_BUFSHARE_STATUS_EXISTS] = -EEXIST,
+	[VIRTIO_BUFSHARE_STATUS_LIMIT] = -ENOSPC,
+	[VIRTIO_BUFSHARE_STATUS_MEMORY] = -EOPNOTSUPP,
+	[VIRTIO_BUFSHARE_STATUS_DENIED] = -EACCES,
+	[VIRTIO_BUFSHARE_STATUS_HOST] = -ENXIO,
+};
+
+/* The device wrote @req->used bytes of answer. */
+int bufshare_request_parse(struct bufshare_request *req)
+{
+	struct virtio_bufshare_response hdr;
+	u32 status;
+	int error;
+
+	if (req->used < sizeof(hdr) || req->used > req->resp_size) {
+		bufshare_bad_message(req->bdev, "size of an answer", req->used);
+		return -EIO;
+	}
+	memcpy(&hdr, req->resp, sizeof(hdr));
+	status = le32_to_cpu(hdr.status);
+	if (status >= ARRAY_SIZE(status_errors)) {
+		bufshare_bad_message(req->bdev, "status of an answer", status);
+		return -EIO;
+	}
+	req->status = status;
+	req->detail = le32_to_cpu(hdr.detail);
+	error = status_errors[status];
+	if (!error && req->used < req->resp_min) {
+		bufshare_bad_message(req->bdev, "size of an answer", req->used);
+		return -EIO;
+	}
+	return error;
+}
+
+/*
+ * Describes the memory piece by piece, where it is not contiguous; without @sg it only
+ * counts them.
+ */
+static unsigned int map_pieces(struct bufshare_device *bdev, void *mem, size_t size,
+			       struct scatterlist *sg)
+{
+	bool is_vmalloc = is_vmalloc_addr(mem);
+	unsigned int n = 0;
+
+	while (size) {
+		size_t len = size;
+
+		if (is_vmalloc) {
+			phys_addr_t phys = page_to_phys(vmalloc_to_page(mem));
+
+			/* Memory of vmalloc begins with a page. */
+			for (len = PAGE_SIZE; len < size; len += PAGE_SIZE) {
+				if (page_to_phys(vmalloc_to_page(mem + len)) != phys + len)
+					break;
+			}
+			len = min(len, size);
+		}
+		len = min(len, bdev->max_piece);
+		if (sg && is_vmalloc)
+			sg_set_page(&sg[n], vmalloc_to_page(mem), len, 0);
+		else if (sg)
+			sg_set_buf(&sg[n], mem, len);
+		mem += len;
+		size -= len;
+		n++;
+	}
+	return n;
+}
+
+/**
+ * bufshare_request_new - make a request
+ * @bdev: the device
+ * @type: enum virtio_bufshare_command
+ * @cmd_size: bytes of the command, which is zeroed but for its type
+ * @resp_size: bytes of the longest answer
+ * @resp_min: bytes of the shortest answer that says OK
+ */
+struct bufshare_request *bufshare_request_new(struct bufshare_device *bdev, u32 type,
+					      size_t cmd_size, u32 resp_size, u32 resp_min)
+{
+	struct virtio_bufshare_request *hdr;
+	struct bufshare_request *req;
+	unsigned int n;
+	void *cmd;
+
+	cmd = kvzalloc(cmd_size, GFP_KERNEL);
+	if (!cmd)
+		return NULL;
+
+	n = map_pieces(bdev, cmd, cmd_size, NULL);
+	req = kvzalloc(struct_size(req, cmd_sg, n), GFP_KERNEL);
+	if (!req)
+		goto err_free_cmd;
+
+	req->resp = kzalloc(resp_size, GFP_KERNEL);
+	if (!req->resp)
+		goto err_free_req;
+
+	kref_init(&req->ref);
+	INIT_LIST_HEAD(&req->link);
+	INIT_LIST_HEAD(&req->batch);
+	init_completion(&req->done);
+	req->bdev = bdev;
+	req->type = type;
+	req->cmd = cmd;
+	req->cmd_size = cmd_size;
+	req->resp_size = resp_size;
+	req->resp_min = resp_min;
+	req->num_sg = n;
+	hdr = cmd;
+	hdr->type = cpu_to_le32(type);
+	return req;
+
+err_free_req:
+	kvfree(req);
+err_free_cmd:
+	kvfree(cmd);
+	return NULL;
+}
+
+/* The command is shorter than it might have been. */
+void bufshare_request_trim(struct bufshare_request *req, size_t cmd_size)
+{
+	req->cmd_size = cmd_size;
+	req->num_sg = map_pieces(req->bdev, req->cmd, cmd_size, NULL);
+}
+
+static void request_release(struct kref *ref)
+{
+	struct bufshare_request *req = container_of(ref, struct bufshare_request, ref);
+
+	if (req->buffer)
+		bufshare_buffer_put(req->buffer);
+	kfree(req->scratch);
+	kvfree(req->cmd);
+	kfree(req->resp);
+	kvfree(req);
+}
+
+struct bufshare_request *bufshare_request_get(struct bufshare_request *req)
+{
+	kref_get(&req->ref);
+	return req;
+}
+
+void bufshare_request_put(struct bufshare_request *req)
+{
+	if (req)
+		kref_put(&req->ref, request_release);
+}
+
+/* The end of a request for the queue. Without locks. */
+void bufshare_request_finish(struct bufshare_request *req, int result)
+{
+	req->result = result;
+	if (req->answered)
+		req->answered(req);
+	complete_all(&req->done);
+	bufshare_request_put(req);
+}
+
+static int ring_add(struct bufshare_request *req)
+{
+	struct bufshare_device *bdev = req->bdev;
+	struct scatterlist *sgs[] = { req->cmd_sg, &req->resp_sg };
+	struct virtio_bufshare_request *hdr = req->cmd;
+
+	/* INIT says itself which epoch it wants. */
+	if (req->type != VIRTIO_BUFSHARE_CMD_INIT)
+		hdr->epoch = cpu_to_le64(bdev->epoch);
+	req->generation = bdev->generation;
+
+	sg_init_table(req->cmd_sg, req->num_sg);
+	map_pieces(bdev, req->cmd, req->cmd_size, req->cmd_sg);
+	memset(req->resp, 0, req->resp_size);
+	sg_init_one(&req->resp_sg, req->resp, req->resp_size);
+	return virtqueue_add_sgs(bdev->ctrl_vq, sgs, 1, 1, req, GFP_ATOMIC);
+}
+
+/* Sends what the queue has room for. */
+void bufshare_flush_locked(struct bufshare_device *bdev)
+{
+	struct bufshare_request *req, *next;
+	bool kick = false;
+	int ret;
+
+	lockdep_assert_held(&bdev->lock);
+	if (!bdev->running)
+		return;
+
+	list_for_each_entry_safe(req, next, &bdev->backlog, link) {
+		if (bdev->recovery != BUFSHARE_RECOVERY_NONE && !req->urgent)
+			break;
+		ret = ring_add(req);
+		if (ret == -ENOSPC)
+			break;
+		req->queued = false;
+		if (ret) {
+			req->result = ret;
+			list_move_tail(&req->link, &bdev->failed);
+			queue_work(bdev->wq, &bdev->queue_work);
+			continue;
+		}
+		req->stamp = ++bdev->stamp;
+		list_move_tail(&req->link, &bdev->in_flight);
+		if (req->sending)
+			req->sending(req);
+		kick = true;
+	}
+	if (kick)
+		virtqueue_kick(bdev->ctrl_vq);
+}
+
+/* Takes a reference for the queue. To be followed by bufshare_flush_locked(). */
+void bufshare_queue_locked(struct bufshare_request *req)
+{
+	struct bufshare_device *bdev = req->bdev;
+
+	lockdep_assert_held(&bdev->lock);
+	bufshare_request_get(req);
+	req->queued = true;
+	if (req->urgent)
+		list_add(&req->link, &bdev->backlog);
+	else
+		list_add_tail(&req->link, &bdev->backlog);
+}
+
+/**
+ * bufshare_submit - send a request, now or when there is room
+ * @req: the request; the queue takes a reference of its own
+ *
+ * Whatever happens, @req->answered is called and @req->done completed, at the latest when
+ * the device goes.
+ */
+void bufshare_submit(struct bufshare_request *req)
+{
+	struct bufshare_device *bdev = req->bdev;
+	bool running;
+
+	spin_lock(&bdev->lock);
+	running = bdev->running;
+	if (running) {
+		bufshare_queue_locked(req);
+		bufshare_flush_locked(bdev);
+	}
+	spin_unlock(&bdev->lock);
+
+	if (!running)
+		bufshare_request_finish(bufshare_request_get(req), -ENODEV);
+}
+
+/* Whether the request was still in the backlog, and is not any more. */
+static bool request_withdraw(struct bufshare_request *req)
+{
+	struct bufshare_device *bdev = req->bdev;
+	bool withdrawn;
+
+	spin_lock(&bdev->lock);
+	withdrawn = req->queued && !req->keep;
+	if (withdrawn) {
+		req->queued = false;
+		list_del_init(&req->link);
+	}
+	spin_unlock(&bdev->lock);
+	return withdrawn;
+}
+
+/**
+ * bufshare_wait - wait for the answer to a submitted request
+ * @req: the request
+ *
+ * Return: its result; or -ETIMEDOUT, or -ERESTARTSYS if the program is being killed. In these
+ * cases the request stays with the queue, unless the device has not seen it yet.
+ */
+int bufshare_wait(struct bufshare_request *req)
+{
+	unsigned int ms = max(READ_ONCE(bufshare_timeout_ms), 1U);
+	long left;
+	int ret;
+
+	left = wait_for_completion_killable_timeout(&req->done, msecs_to_jiffies(ms));
+	if (left > 0)
+		return req->result;
+
+	ret = left ? left : -ETIMEDOUT;
+	if (request_withdraw(req))
+		bufshare_request_finish(req, ret);
+	else if (ret == -ETIMEDOUT)
+		drm_err_ratelimited(req->bdev->drm, "no answer to command %u in %u ms\n",
+				    req->type, ms);
+	return ret;
+}
+
+int bufshare_call(struct bufshare_request *req)
+{
+	bufshare_submit(req);
+	return bufshare_wait(req);
+}
+
+/*
+ * The answer says that the device restarted. Whether the request will be sent again: the
+ * program that made it is still there, and does not mind that it takes longer.
+ */
+bool bufshare_request_restart(struct bufshare_request *req)
+{
+	struct bufshare_device *bdev = req->bdev;
+	bool again;
+
+	spin_lock(&bdev->lock);
+	if (req->generation == bdev->generation && req->type != VIRTIO_BUFSHARE_CMD_INIT)
+		bufshare_recovery_start_locked(bdev);
+	again = bdev->running && req->retry && !req->retried &&
+		!(req->buffer && req->buffer->state == BUFSHARE_GONE);
+	if (again) {
+		req->retried = true;
+		req->queued = true;
+		list_add_tail(&req->link, &bdev->backlog);
+		bufshare_flush_locked(bdev);
+	}
+	spin_unlock(&bdev->lock);
+	return again;
+}

@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: MIT */
+/* Buffers before they are registered: create, map, dumb buffers, dma-bufs. */
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <xf86drm.h>
+
+#include "suite.h"
+
+static int create_result(struct drm_bufshare_create args)
+{
+	return call(open_node(node.render), DRM_IOCTL_BUFSHARE_CREATE, &args);
+}
+
+static void create_rounds_up(void)
+{
+	int fd = open_node(node.render);
+	struct drm_bufshare_create args = { .size = 5000 };
+	long page = sysconf(_SC_PAGESIZE);
+
+	expect_ok(call(fd, DRM_IOCTL_BUFSHARE_CREATE, &args));
+	expect(args.size == (uint64_t)((5000 + page - 1) / page * page));
+	expect(args.handle != 0);
+}
+
+static void create_zero_size(void)
+{
+	expect_result(create_result((struct drm_bufshare_create){ .size = 0 }), -EINVAL);
+}
+
+static void create_flags(void)
+{
+	expect_result(create_result((struct drm_bufshare_create){ .size = 4096, .flags = 1 }),
+		      -EINVAL);
+}
+
+static void create_too_large(void)
+{
+	uint64_t max = get_param(open_node(node.render), DRM_BUFSHARE_PARAM_MAX_BUFFER_SIZE);
+
+	expect_result(create_result((struct drm_bufshare_create){ .size = max + 1 }), -EINVAL);
+	expect_result(create_result((struct drm_bufshare_create){ .size = UINT64_MAX }), -EINVAL);
+}
+
+static void create_is_zeroed(void)
+{
+	int fd = open_node(node.render);
+	unsigned char *mem = map_handle(fd, create(fd, 65536), 65536);
+	size_t i;
+
+	for (i = 0; i < 65536; i++)
+		expect(mem[i] == 0);
+}
+
+/* One memory behind two mappings, which outlive the handle and the file. */
+static void map_shares(void)
+{
+	int fd = open_node(node.render);
+	uint32_t handle = create(fd, 65536);
+	char *a = map_handle(fd, handle, 65536);
+	char *b = map_handle(fd, handle, 65536);
+
+	strcpy(a + 40000, "hello");
+	close_handle(fd, handle);
+	close(fd);
+	expect(strcmp(b + 40000, "hello") == 0);
+}
+
+static void map_pad(void)
+{
+	int fd = open_node(node.render);
+	struct drm_bufshare_map args = { .handle = create(fd, 4096), .pad = 1 };
+
+	expect_result(call(fd, DRM_IOCTL_BUFSHARE_MAP, &args), -EINVAL);
+}
+
+static void map_no_handle(void)
+{
+	struct drm_bufshare_map args = { .handle = 1 };
+
+	expect_result(call(open_node(node.render), DRM_IOCTL_BUFSHARE_MAP, &args), -ENOENT);
+}
+
+/* The offset of one file's buffer is of no use to another. */
+static void map_of_other_file(void)
+{
+	int fd = open_node(node.render), other = open_node(node.render);
+	struct drm_bufshare_map args = { .handle = create(fd, 4096) };
+
+	expect_ok(call(fd, DRM_IOCTL_BUFSHARE_MAP, &args));
+	expect(mmap(NULL, 4096, PROT_READ, MAP_SHARED, other, (off_t)args.offset) == MAP_FAILED);
+	expect(errno == EACCES);
+}
+
+static struct drm_mode_create_dumb create_dumb(int fd)
+{
+	struct drm_mode_create_dumb args = { .width = 64, .height = 32, .bpp = 32 };
+
+	expect_ok(call(fd, DRM_IOCTL_MODE_CREATE_DUMB, &args));
+	return args;
+}
+
+static void dumb_on_card(void)
+{
+	int fd = open_node(node.card);
+	struct drm_mode_create_dumb dumb = create_dumb(fd);
+	struct drm_mode_map_dumb map = { .handle = dumb.handle };
+	uint32_t *mem;
+	uint64_t id;
+
+	expect(dumb.pitch >= 64 * 4 && dumb.size >= (uint64_t)dumb.pitch * 32);
+	expect_ok(call(fd, DRM_IOCTL_MODE_MAP_DUMB, &map));
+	mem = mmap(NULL, dumb.size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)map.offset);
+	expect(mem != MAP_FAILED);
+	mem[0] = 0x12345678;
+	id = register_handle(fd, dumb.handle);
+	expect(get_info(fd, id).size == dumb.size);
+	unregister(fd, id);
+	expect(mem[0] == 0x12345678);
+}
+
+static void dumb_on_render(void)
+{
+	struct drm_mode_create_dumb args = { .width = 64, .height = 32, .bpp = 32 };
+
+	expect_result(call(open_node(node.render), DRM_IOCTL_MODE_CREATE_DUMB, &args), -EACCES);
+}
+
+static int export(int fd, uint32_t handle)
+{
+	int buf;
+
+	expect(drmPrimeHandleToFD(fd, handle, DRM_CLOEXEC | DRM_RDWR, &buf) == 0);
+	return buf;
+}
+
+static int import(int fd, int buf, uint32_t *handle)
+{
+	return drmPrimeFDToHandle(fd, buf, handle) < 0 ? -errno : 0;
+}
+
+/* The dma-buf is the memory, and keeps it when nothing else does. */
+static void prime_export(void)
+{
+	int fd = open_node(node.render), buf;
+	uint32_t handle = create(fd, 65536);
+	char *mem = map_handle(fd, handle, 65536), *other;
+
+	buf = export(fd, handle);
+	expect(lseek(buf, 0, SEEK_END) == 65536);
+	strcpy(mem, "hello");
+	close_handle(fd, handle);
+	expect(munmap(mem, 65536) == 0);
+	close(fd);
+	other = mmap(NULL, 65536, PROT_READ, MAP_SHARED, buf, 0);
+	expect(other != MAP_FAILED);
+	expect(strcmp(other, "hello") == 0);
+}
+
+static void prime_import_same_file(void)
+{
+	int fd = open_node(node.render);
+	uint32_t handle = create(fd, 4096), again = 0;
+
+	expect_ok(import(fd, export(fd, handle), &again));
+	expect(again == handle);
+}
+
+/* The same object in another file, registered by both. */
+static void prime_import_other_file(void)
+{
+	int fd = open_node(node.render), other = open_node(node.card);
+	uint32_t handle = create(fd, 4096), imported = 0;
+	struct drm_bufshare_info a, b;
+	uint64_t id, other_id;
+
+	expect_ok(import(other, export(fd, handle), &imported));
+	strcpy(map_handle(fd, handle, 4096), "hello");
+	expect(strcmp(map_handle(other, imported, 4096), "hello") == 0);
+	id = register_handle(fd, handle);
+	other_id = register_handle(other, imported);
+	a = get_info(fd, id);
+	b = get_info(other, other_id);
+	expect(id != other_id);
+	expect(memcmp(a.uuid, b.uuid, sizeof(a.uuid)) != 0);
+}
+
+/* A node of vgem, the driver of pure memory; -1 if the kernel does not have it. */
+static int open_vgem(void)
+{
+	drmVersionPtr version;
+	char path[64];
+	int i, fd;
+
+	for (i = 0; i < 16; i++) {
+		snprintf(path, sizeof(path), "/dev/dri/card%d", i);
+		fd = open(path, O_RDWR | O_CLOEXEC);
+		if (fd < 0)
+			continue;
+		version = drmGetVersion(fd);
+		if (version && strcmp(version->name, "vgem") == 0)
+			return fd;
+		drmFreeVersion(version);
+		close(fd);
+	}
+	return -1;
+}
+
+static void load_vgem(void)
+{
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		execlp("modprobe", "modprobe", "-q", "vgem", NULL);
+		_exit(127);
+	}
+	waitpid(pid, NULL, 0);
+}
+
+static void prime_import_vgem(void)
+{
+	struct drm_mode_create_dumb args = { .width = 64, .height = 32, .bpp = 32 };
+	int fd = open_node(node.render), vgem = open_vgem();
+	uint32_t handle = 0;
+
+	if (get_param(fd, DRM_BUFSHARE_PARAM_FEATURES) & DRM_BUFSHARE_FEATURE_IMPORT)
+		skip("the driver imports");
+	if (vgem < 0) {
+		load_vgem();
+		vgem = open_vgem();
+	}
+	if (vgem < 0)
+		skip("this kernel has no vgem");
+	expect_ok(call(vgem, DRM_IOCTL_MODE_CREATE_DUMB, &args));
+	expect_result(import(fd, export(vgem, args.handle), &handle), -EOPNOTSUPP);
+}
+
+static void prime_import_other_device(void)
+{
+	uint32_t handle = 0;
+	int fd, other;
+
+	if (!have_other_node)
+		skip("there is one device only");
+	fd = open_node(node.render);
+	other = open_node(other_node.render);
+	if (get_param(other, DRM_BUFSHARE_PARAM_FEATURES) & DRM_BUFSHARE_FEATURE_IMPORT)
+		skip("the driver imports");
+	expect_result(import(other, export(fd, create(fd, 4096)), &handle), -EOPNOTSUPP);
+}
+
+static void prime_import_no_dma_buf(void)
+{
+	uint32_t handle = 0;
+
+	expect_result(import(open_node(node.render), STDIN_FILENO, &handle), -EINVAL);
+}
+
+const struct test object_tests[] = {
+	{ "create: the size is rounded up", create_rounds_up },
+	{ "create: zero size", create_zero_size },
+	{ "create: unknown flag", create_flags },
+	{ "create: too large", create_too_large },
+	{ "create: the memory is zeroed", create_is_zeroed },
+	{ "map: two mappings share the memory and outlive the file", map_shares },
+	{ "map: pad", map_pad },
+	{ "map: no such handle", map_no_handle },
+	{ "map: another file's offset", map_of_other_file },
+	{ "dumb: on the card node, and registered", dumb_on_card },
+	{ "dumb: not on the render node", dumb_on_render },
+	{ "prime: a dma-buf keeps the memory", prime_export },
+	{ "prime: import into the same file is the same handle", prime_import_same_file },
+	{ "prime: import into another file, registered by both", prime_import_other_file },
+	{ "prime: another driver's dma-buf is refused", prime_import_vgem },
+	{ "prime: another device's dma-buf is refused", prime_import_other_device },
+	{ "prime: import of what is no dma-buf", prime_import_no_dma_buf },
+	{ NULL, NULL },
+};
