@@ -142,6 +142,13 @@ struct bufshare_event {
 	struct list_head link; /* bufshare_buffer.events */
 };
 
+/* Events of a file for which there is always room, or an unread one of the same kind. */
+enum bufshare_standing {
+	BUFSHARE_STANDING_OVERFLOW,
+	BUFSHARE_STANDING_RESTARTED,
+	BUFSHARE_NUM_STANDING,
+};
+
 /**
  * struct bufshare_file - an open file; all of it under bufshare_device.lock
  * @bdev: its device
@@ -150,8 +157,8 @@ struct bufshare_event {
  * @live: between open and release, when events may be reserved
  * @buffers: registrations, in order of their ids
  * @lost: DEVICE_LOST, reserved
- * @overflow: OVERFLOW, reserved; NULL while one is unread
- * @overflow_owed: there was no memory for it when it was due
+ * @standing: reserved; NULL from when one is sent until there is room again
+ * @owed: a standing event that was due when there was neither room nor memory
  */
 struct bufshare_file {
 	struct bufshare_device *bdev;
@@ -160,8 +167,8 @@ struct bufshare_file {
 	bool live;
 	struct list_head buffers;
 	struct bufshare_event *lost;
-	struct bufshare_event *overflow;
-	bool overflow_owed;
+	struct bufshare_event *standing[BUFSHARE_NUM_STANDING];
+	bool owed[BUFSHARE_NUM_STANDING];
 };
 
 /* A GEM object. */
@@ -382,6 +389,8 @@ void bufshare_event_send_reserved_locked(struct bufshare_file *bfile, struct buf
 void bufshare_event_cancel(struct bufshare_device *bdev, struct bufshare_event *ev);
 void bufshare_event_send_locked(struct bufshare_file *bfile, u32 type,
 				const struct bufshare_buffer *buf, u64 seq, u32 flags, u32 value);
+void bufshare_event_send_standing_locked(struct bufshare_file *bfile,
+					 enum bufshare_standing which);
 void bufshare_event_handle(struct bufshare_device *bdev,
 			   const struct virtio_bufshare_event *event);
 int bufshare_file_open(struct drm_device *drm, struct drm_file *drm_file);

@@ -2,9 +2,9 @@
 /*
  * Events: those of the device, and those that programs read from their files.
  *
- * DRM gives a file room for some 80 events. DEVICE_LOST and OVERFLOW have theirs from the
- * start, and no other event gets any while OVERFLOW has none. So an event that finds no room
- * is always followed, or preceded by an unread, OVERFLOW.
+ * DRM gives a file room for some 80 events. DEVICE_LOST, OVERFLOW and RESTARTED have theirs
+ * from the start, and no other event gets any while one of these has none, OVERFLOW before
+ * all others. So where an event finds no room there is an OVERFLOW to send, or an unread one.
  */
 #include <linux/slab.h>
 #include <linux/timekeeping.h>
@@ -70,33 +70,48 @@ void bufshare_event_cancel(struct bufshare_device *bdev, struct bufshare_event *
 		kfree(ev);
 }
 
-/* Whether OVERFLOW has room. If not, one is unread, or there was no memory. */
-static bool arm_overflow(struct bufshare_file *bfile)
+static const u32 standing_types[BUFSHARE_NUM_STANDING] = {
+	[BUFSHARE_STANDING_OVERFLOW] = DRM_BUFSHARE_EVENT_OVERFLOW,
+	[BUFSHARE_STANDING_RESTARTED] = DRM_BUFSHARE_EVENT_RESTARTED,
+};
+
+/* Makes room for this and all earlier standing events, where they have none. */
+static int arm(struct bufshare_file *bfile, enum bufshare_standing which)
 {
 	struct bufshare_event *ev;
+	unsigned int i;
 
-	if (bfile->overflow)
-		return true;
-	ev = bufshare_event_new(DRM_BUFSHARE_EVENT_OVERFLOW, GFP_NOWAIT | __GFP_NOWARN);
-	if (!ev) {
-		bfile->overflow_owed = true;
-		return false;
+	for (i = 0; i <= which; i++) {
+		if (bfile->standing[i])
+			continue;
+		ev = bufshare_event_new(standing_types[i], GFP_NOWAIT | __GFP_NOWARN);
+		if (!ev)
+			return -ENOMEM;
+		if (!reserve(bfile, ev)) {
+			kfree(ev);
+			return -ENOSPC;
+		}
+		bfile->standing[i] = ev;
 	}
-	if (!reserve(bfile, ev)) {
-		kfree(ev);
-		return false;
-	}
-	bfile->overflow = ev;
-	return true;
+	return 0;
 }
 
-static void send_overflow(struct bufshare_file *bfile)
+/* Sends a standing event, at the latest when there is room for another event. */
+void bufshare_event_send_standing_locked(struct bufshare_file *bfile,
+					 enum bufshare_standing which)
 {
-	if (!bfile->live || bfile->bdev->lost || !arm_overflow(bfile))
+	int ret;
+
+	lockdep_assert_held(&bfile->bdev->lock);
+	if (!bfile->live || bfile->bdev->lost)
 		return;
-	send_reserved(bfile, bfile->overflow);
-	bfile->overflow = NULL;
-	bfile->overflow_owed = false;
+	ret = arm(bfile, which);
+	if (!ret) {
+		send_reserved(bfile, bfile->standing[which]);
+		bfile->standing[which] = NULL;
+	}
+	/* An OVERFLOW has no room only where another one is unread, which says as much. */
+	bfile->owed[which] = ret && (ret != -ENOSPC || which != BUFSHARE_STANDING_OVERFLOW);
 }
 
 /**
@@ -108,12 +123,16 @@ static void send_overflow(struct bufshare_file *bfile)
  */
 bool bufshare_event_reserve_locked(struct bufshare_file *bfile, struct bufshare_event *ev)
 {
+	unsigned int i;
+
 	lockdep_assert_held(&bfile->bdev->lock);
 	if (!bfile->live || bfile->bdev->lost)
 		return false;
-	if (bfile->overflow_owed)
-		send_overflow(bfile);
-	return arm_overflow(bfile) && reserve(bfile, ev);
+	for (i = 0; i < BUFSHARE_NUM_STANDING; i++) {
+		if (bfile->owed[i])
+			bufshare_event_send_standing_locked(bfile, i);
+	}
+	return !arm(bfile, BUFSHARE_NUM_STANDING - 1) && reserve(bfile, ev);
 }
 
 void bufshare_event_send_reserved_locked(struct bufshare_file *bfile, struct bufshare_event *ev)
@@ -147,7 +166,7 @@ void bufshare_event_send_locked(struct bufshare_file *bfile, u32 type,
 	ev = bufshare_event_new(type, GFP_NOWAIT | __GFP_NOWARN);
 	if (!ev || !bufshare_event_reserve_locked(bfile, ev)) {
 		kfree(ev);
-		send_overflow(bfile);
+		bufshare_event_send_standing_locked(bfile, BUFSHARE_STANDING_OVERFLOW);
 		return;
 	}
 	if (buf) {
@@ -265,8 +284,11 @@ static struct bufshare_event *file_event_new(struct bufshare_file *bfile, u32 ty
 
 static void file_free(struct bufshare_file *bfile)
 {
+	unsigned int i;
+
 	bufshare_event_cancel(bfile->bdev, bfile->lost);
-	bufshare_event_cancel(bfile->bdev, bfile->overflow);
+	for (i = 0; i < BUFSHARE_NUM_STANDING; i++)
+		bufshare_event_cancel(bfile->bdev, bfile->standing[i]);
 	kfree(bfile);
 }
 
@@ -275,6 +297,7 @@ int bufshare_file_open(struct drm_device *drm, struct drm_file *drm_file)
 	struct bufshare_device *bdev = to_bufshare_device(drm);
 	struct bufshare_file *bfile;
 	int ret = -ENOMEM;
+	unsigned int i;
 
 	bfile = kzalloc(sizeof(*bfile), GFP_KERNEL);
 	if (!bfile)
@@ -284,9 +307,13 @@ int bufshare_file_open(struct drm_device *drm, struct drm_file *drm_file)
 	bfile->drm_file = drm_file;
 	INIT_LIST_HEAD(&bfile->buffers);
 	bfile->lost = file_event_new(bfile, DRM_BUFSHARE_EVENT_DEVICE_LOST);
-	bfile->overflow = file_event_new(bfile, DRM_BUFSHARE_EVENT_OVERFLOW);
-	if (!bfile->lost || !bfile->overflow)
+	if (!bfile->lost)
 		goto err_free;
+	for (i = 0; i < BUFSHARE_NUM_STANDING; i++) {
+		bfile->standing[i] = file_event_new(bfile, standing_types[i]);
+		if (!bfile->standing[i])
+			goto err_free;
+	}
 
 	drm_file->driver_priv = bfile;
 	spin_lock(&bdev->lock);

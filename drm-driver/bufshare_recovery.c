@@ -153,8 +153,7 @@ static void end(struct bufshare_device *bdev, int result)
 			bufshare_buffer_lose_locked(buf, VIRTIO_BUFSHARE_REASON_HOST);
 	} else {
 		list_for_each_entry(bfile, &bdev->files, link)
-			bufshare_event_send_locked(bfile, DRM_BUFSHARE_EVENT_RESTARTED, NULL, 0, 0,
-						   0);
+			bufshare_event_send_standing_locked(bfile, BUFSHARE_STANDING_RESTARTED);
 	}
 	bdev->recovery = BUFSHARE_RECOVERY_NONE;
 	if (bdev->restart_again && !result)

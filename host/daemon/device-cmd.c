@@ -116,8 +116,8 @@ static uint32_t check_register(struct command *c, const struct virtio_bufshare_r
 	const struct virtio_bufshare_range *ranges = (const void *)(req + 1);
 	uint32_t status;
 
-	if (c->flags & ~VIRTIO_BUFSHARE_REGISTER_AGAIN)
-		return S(UNSUPPORTED); /* BY_UUID and SHARE_RW are not offered */
+	if (c->flags & ~(VIRTIO_BUFSHARE_REGISTER_AGAIN | VIRTIO_BUFSHARE_REGISTER_SHARE_RW))
+		return S(UNSUPPORTED); /* BY_UUID is not offered; SHARE_RW permits what nobody asks for yet */
 	if (!req->buffer || !req->application[0] ||
 	    !props_label_field_valid(req->application, sizeof(req->application)) ||
 	    memcmp(req->uuid, no_uuid, sizeof(no_uuid)) != 0 || !size)
