@@ -1,0 +1,2 @@
+#include <bufshare-types.h>
+typedef int only_the_header; /* a file of C declares something */

@@ -1,0 +1,2 @@
+#include <bufshare.h>
+#include <bufshare-host.h>
