@@ -308,7 +308,8 @@ static void readable(struct consumer *c)
 			r = -EPROTO;
 		if (r < 0) {
 			refuse(c->sock, -r, r == -EPROTO ? 0 : le32toh(msg.hdr.type), strerror(-r));
-			consumer_doom(c, "it sent what it must not");
+			if (r != -ENOSPC) /* a limit is no offence */
+				consumer_doom(c, "it sent what it must not");
 		}
 	}
 }

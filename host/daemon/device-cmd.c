@@ -286,7 +286,7 @@ static uint32_t cmd_set_properties(struct command *c)
 	b = dev_find(c->dev, le64toh(req->buffer));
 	if (!b)
 		return S(NOT_FOUND);
-	switch (props_apply(&b->guest, block, size)) {
+	switch (dev_apply_properties(&b->guest, &b->host, block, size)) {
 	case 0:
 		break;
 	case -ENOSPC:
@@ -330,13 +330,23 @@ static uint32_t cmd_reset(struct command *c)
 	if (!exact(c, sizeof(*req)) ||
 	    !props_label_field_valid(req->application, sizeof(req->application)))
 		return S(INVALID);
+	if (c->dev->reset_token) {
+		c->detail = EBUSY;
+		return S(HOST);
+	}
+	/* Answered, as UNREGISTER is, when consumers have let go of the pages. */
+	c->dev->reset_token = c->token;
+	c->dev->reset_left = 1;
 	for (b = TAILQ_FIRST(&c->dev->buffers); b; b = next) {
 		next = TAILQ_NEXT(b, link);
 		if (!req->application[0] ||
-		    memcmp(req->application, b->application, sizeof(b->application)) == 0)
+		    memcmp(req->application, b->application, sizeof(b->application)) == 0) {
+			b->by_reset = true;
+			c->dev->reset_left++;
 			dev_remove(b, VIRTIO_BUFSHARE_REASON_RESET, NULL);
+		}
 	}
-	answer(c, S(OK));
+	dev_reset_one_less(c->dev);
 	return S(OK);
 }
 

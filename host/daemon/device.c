@@ -268,6 +268,17 @@ struct dev_slot *dev_attach(struct dev_buffer *b, void *consumer, bool mapped)
 	return slot;
 }
 
+void dev_reset_one_less(struct dev *dev)
+{
+	static const struct virtio_bufshare_response ok; /* all zero */
+	void *token = dev->reset_token;
+
+	if (--dev->reset_left)
+		return;
+	dev->reset_token = NULL;
+	dev->ops->complete(dev->data, token, &ok, sizeof(ok));
+}
+
 /* The buffer has left; answers when nobody can reach its pages, or need not any more. */
 static void check_dead(struct dev_buffer *b)
 {
@@ -282,6 +293,8 @@ static void check_dead(struct dev_buffer *b)
 	dev->ops->drop_export(dev->data, b);
 	if (b->token)
 		dev->ops->complete(dev->data, b->token, &response, sizeof(response));
+	if (b->by_reset)
+		dev_reset_one_less(dev);
 	dev_buffer_free(b);
 }
 
@@ -374,11 +387,32 @@ void dev_clear(struct dev *dev)
 	dev->epoch = 0;
 }
 
+int dev_apply_properties(struct props *side, const struct props *other, const char *block,
+			 size_t size)
+{
+	struct props next = { 0 };
+	int r;
+
+	r = props_copy(&next, side);
+	if (r == 0)
+		r = props_apply(&next, block, size);
+	if (r == 0 && (next.n + other->n > PROPS_MAX ||
+		       next.block_size + other->block_size > PROPS_BLOCK_MAX))
+		r = -ENOSPC;
+	if (r < 0) {
+		props_clear(&next);
+		return r;
+	}
+	props_clear(side);
+	*side = next;
+	return 0;
+}
+
 int dev_set_host_properties(struct dev_buffer *b, const char *block, size_t size)
 {
 	int r;
 
-	r = props_apply(&b->host, block, size);
+	r = dev_apply_properties(&b->host, &b->guest, block, size);
 	if (r < 0)
 		return r;
 	b->properties_generation++;

@@ -82,6 +82,7 @@ struct dev_buffer {
 
 	/* UNREGISTER waits for consumers to let go of the pages. */
 	bool dying, detaching, still_mapped;
+	bool by_reset; /* RESET waits for it */
 	void *token; /* NULL: nobody waits for an answer */
 	unsigned int ticks;
 };
@@ -141,6 +142,8 @@ struct dev {
 	uint32_t num_buffers;
 	uint64_t total_size;
 	uint64_t bytes_copied; /* since the start, of all buffers that ever were */
+	void *reset_token; /* of a RESET that waits, NULL: none */
+	unsigned int reset_left; /* buffers it waits for */
 };
 
 void dev_init(struct dev *dev, const struct dev_ops *ops, void *data,

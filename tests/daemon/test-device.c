@@ -782,6 +782,56 @@ static void test_host_properties(void **state)
 	assert_int_equal(command(w, &req, sizeof(req) + 8), INVALID);
 }
 
+/* Both sides' properties go into one message to a consumer: the limit is for their sum. */
+static void test_properties_of_both_sides(void **state)
+{
+	struct world *w = *state;
+	struct dev_buffer *b = registered(w, 1);
+	struct {
+		struct virtio_bufshare_set_properties hdr;
+		char block[2 * 1000];
+	} req = {
+		.hdr = {
+			.hdr = hdr(w, VIRTIO_BUFSHARE_CMD_SET_PROPERTIES),
+			.buffer = htole64(1),
+			.properties_size = htole32(2000),
+		},
+	};
+	char host[1000];
+
+	memset(req.block, 'x', sizeof(req.block));
+	memcpy(req.block, "a=", 2);
+	memcpy(req.block + 1000, "b=", 2);
+	req.block[999] = req.block[1999] = '\0';
+	memset(host, 'y', sizeof(host));
+	memcpy(host, "host.a=", 7);
+	host[999] = '\0';
+	assert_int_equal(dev_set_host_properties(b, host, sizeof(host)), 0);
+	assert_int_equal(command(w, &req, sizeof(req.hdr) + 2000), OK);
+	host[5] = 'b';
+	assert_int_equal(dev_set_host_properties(b, host, sizeof(host)), -ENOSPC);
+	assert_null(props_get(&b->host, "host.b"));
+	req.block[0] = 'c';
+	req.block[1000] = 'd';
+	assert_int_equal(command(w, &req, sizeof(req.hdr) + 2000), LIMIT);
+	assert_null(props_get(&b->guest, "c"));
+}
+
+static void test_reset_waits(void **state)
+{
+	struct world *w = *state;
+	const struct virtio_bufshare_reset req = { .hdr = hdr(w, VIRTIO_BUFSHARE_CMD_RESET) };
+	struct dev_slot *slot = attach(w, registered(w, 1), true);
+	unsigned int answers;
+
+	registered(w, 2);
+	answers = w->answers;
+	dev_command(&w->dev, w, &req, sizeof(req));
+	assert_int_equal(w->answers, answers);
+	dev_detach(slot, false);
+	assert_int_equal(w->answers, answers + 1);
+}
+
 static void test_reset(void **state)
 {
 	struct world *w = *state;
@@ -855,6 +905,8 @@ int main(void)
 		TEST(test_damage_box),
 		TEST(test_properties),
 		TEST(test_host_properties),
+		TEST(test_properties_of_both_sides),
+		TEST(test_reset_waits),
 		TEST(test_reset),
 		TEST(test_query_and_ping),
 	};
