@@ -4,8 +4,8 @@
  *
  * A program's call goes from bufshare_ioctl.c, which copies and checks, to a registration
  * (bufshare_buffer.c, bufshare_command.c, bufshare_update.c), and as a request
- * (bufshare_request.c) over the control queue (bufshare_vq.c). What comes back is an answer to a request, or an event of
- * the device (bufshare_event.c), which may become an event of a file.
+ * (bufshare_request.c) over the control queue (bufshare_vq.c). What comes back is an answer to
+ * a request, or an event of the device (bufshare_event.c), which may become an event of a file.
  *
  * Locks, outermost first:
  *

@@ -141,20 +141,30 @@ static int recover(struct bufshare_device *bdev, unsigned int *count)
 	return 0;
 }
 
-static void end(struct bufshare_device *bdev, int result)
+static void tell_files(struct bufshare_device *bdev)
+{
+	struct bufshare_file *bfile;
+
+	list_for_each_entry(bfile, &bdev->files, link)
+		bufshare_event_send_standing_locked(bfile, BUFSHARE_STANDING_RESTARTED);
+}
+
+static void lose_all(struct bufshare_device *bdev)
 {
 	struct bufshare_buffer *buf;
-	struct bufshare_file *bfile;
 	unsigned long id;
 
+	xa_for_each(&bdev->buffers, id, buf)
+		bufshare_buffer_lose_locked(buf, VIRTIO_BUFSHARE_REASON_HOST);
+}
+
+static void end(struct bufshare_device *bdev, int result)
+{
 	spin_lock(&bdev->lock);
-	if (result) {
-		xa_for_each(&bdev->buffers, id, buf)
-			bufshare_buffer_lose_locked(buf, VIRTIO_BUFSHARE_REASON_HOST);
-	} else {
-		list_for_each_entry(bfile, &bdev->files, link)
-			bufshare_event_send_standing_locked(bfile, BUFSHARE_STANDING_RESTARTED);
-	}
+	if (!result)
+		tell_files(bdev);
+	else if (bdev->running)
+		lose_all(bdev);
 	bdev->recovery = BUFSHARE_RECOVERY_NONE;
 	if (bdev->restart_again && !result)
 		bufshare_recovery_start_locked(bdev);

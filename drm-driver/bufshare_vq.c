@@ -125,7 +125,7 @@ static void queue_callback(struct virtqueue *vq)
 static u32 max_ranges(struct bufshare_device *bdev)
 {
 	unsigned int pages = virtqueue_get_vring_size(bdev->ctrl_vq) - 1;
-	size_t room = min_t(size_t, bdev->max_piece, PAGE_SIZE) * pages;
+	size_t room = pages * PAGE_SIZE;
 
 	room -= sizeof(struct virtio_bufshare_register) + VIRTIO_BUFSHARE_MAX_PROPERTIES_SIZE;
 	return min_t(size_t, room / sizeof(struct virtio_bufshare_range),
@@ -174,7 +174,8 @@ int bufshare_vq_init(struct bufshare_device *bdev)
 			virtqueue_get_vring_size(bdev->ctrl_vq));
 		goto err_del_vqs;
 	}
-	bdev->max_piece = min_t(size_t, virtio_max_dma_size(bdev->vdev), INT_MAX) & PAGE_MASK;
+	bdev->max_piece = clamp_t(size_t, virtio_max_dma_size(bdev->vdev), PAGE_SIZE, INT_MAX) &
+			  PAGE_MASK;
 	bdev->config.max_ranges = min(bdev->config.max_ranges, max_ranges(bdev));
 
 	bdev->num_events = min_t(unsigned int, BUFSHARE_NUM_EVENTS,
