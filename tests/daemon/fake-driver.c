@@ -30,19 +30,25 @@ static void store16(__virtio16 *p, uint16_t value)
 	atomic_store_explicit((_Atomic uint16_t *)p, htole16(value), memory_order_release);
 }
 
+/* Each ring has pages of its own, so that what is read behind it can be told apart. */
+#define RING_SIZE 4096
+
 static void clear_rings(struct ff *ff, struct ff_queue *queue)
 {
-	memset(ff_ptr(ff, queue->desc_gpa, 1), 0, vring_size(FF_QUEUE_SIZE, 4096));
+	memset(queue->ring.desc, 0, RING_SIZE);
+	memset(queue->ring.avail, 0, RING_SIZE);
+	memset(queue->ring.used, 0, RING_SIZE);
 }
 
 void ff_driver_new(struct ff *ff, struct ff_queue *queue)
 {
-	queue->desc_gpa = ff_alloc(ff, vring_size(FF_QUEUE_SIZE, 4096));
-	vring_init(&queue->ring, FF_QUEUE_SIZE, ff_ptr(ff, queue->desc_gpa, 1), 4096);
-	queue->avail_gpa =
-		queue->desc_gpa + ((uint8_t *)queue->ring.avail - (uint8_t *)queue->ring.desc);
-	queue->used_gpa =
-		queue->desc_gpa + ((uint8_t *)queue->ring.used - (uint8_t *)queue->ring.desc);
+	queue->desc_gpa = ff_alloc(ff, RING_SIZE);
+	queue->avail_gpa = ff_alloc(ff, RING_SIZE);
+	queue->used_gpa = ff_alloc(ff, RING_SIZE);
+	queue->ring.num = FF_QUEUE_SIZE;
+	queue->ring.desc = ff_ptr(ff, queue->desc_gpa, RING_SIZE);
+	queue->ring.avail = ff_ptr(ff, queue->avail_gpa, RING_SIZE);
+	queue->ring.used = ff_ptr(ff, queue->used_gpa, RING_SIZE);
 	queue->slots = ff_alloc(ff, 2 * SLOT_SIZE * FF_QUEUE_SIZE);
 	clear_rings(ff, queue);
 }

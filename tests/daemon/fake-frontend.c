@@ -93,6 +93,11 @@ void *ff_ptr(struct ff *ff, uint64_t gpa, size_t size)
 	return ff->ram + FF_LOW_SIZE + (gpa - FF_HIGH_GPA);
 }
 
+void *ff_beyond(struct ff *ff)
+{
+	return ff->ram + FF_RAM_SIZE - FF_BEYOND_SIZE;
+}
+
 uint64_t ff_uva(uint64_t gpa)
 {
 	return gpa < FF_HIGH_GPA ? gpa - FF_LOW_GPA + FF_LOW_UVA : gpa - FF_HIGH_GPA + FF_HIGH_UVA;

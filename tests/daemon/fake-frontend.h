@@ -23,11 +23,12 @@
  * end and offset in the file all differ.
  */
 #define FF_RAM_SIZE	(64ULL << 20)
+#define FF_BEYOND_SIZE	0x800ULL /* at the file's end, in a page with memory but not memory */
 #define FF_LOW_GPA	0ULL
 #define FF_LOW_SIZE	0xc0000ULL
 #define FF_LOW_UVA	0x7f1200000000ULL
 #define FF_HIGH_GPA	0x100000ULL
-#define FF_HIGH_SIZE	(FF_RAM_SIZE - FF_LOW_SIZE)
+#define FF_HIGH_SIZE	(FF_RAM_SIZE - FF_LOW_SIZE - FF_BEYOND_SIZE)
 #define FF_HIGH_UVA	0x7f3400000000ULL
 
 #define FF_MAX_QUEUES	3
@@ -121,6 +122,9 @@ void *ff_ptr(struct ff *ff, uint64_t gpa, size_t size);
 
 /* Its address in the front end. */
 uint64_t ff_uva(uint64_t gpa);
+
+/* The bytes right behind the guest's memory: whoever reads them went too far. */
+void *ff_beyond(struct ff *ff);
 
 /* The two regions as messages describe them. */
 void ff_regions(struct vhost_user_region regions[2]);

@@ -321,7 +321,7 @@ static void test_replace(void **state)
 {
 	_cleanup_memory_ struct memory *memory = new_memory();
 	struct memory_info infos[2] = { valid, valid };
-	struct memory_region *old;
+	struct memory_region *old, *other;
 	int fds[2] = { new_file(FILE_SIZE), new_file(FILE_SIZE) };
 	int again;
 
@@ -331,17 +331,20 @@ static void test_replace(void **state)
 	assert_int_equal(memory_replace(memory, infos, fds, 2), 0);
 	assert_int_equal(memory_count(memory), 2);
 	old = memory_region_ref(memory_get(memory, 0));
+	other = memory_region_ref(memory_get(memory, 1));
 
 	/* The first one is the same file at the same place, the second another file. */
 	fds[0] = again;
 	fds[1] = new_file(FILE_SIZE);
 	assert_int_equal(memory_replace(memory, infos, fds, 2), 0);
 	assert_ptr_equal(memory_get(memory, 0), old);
+	assert_ptr_not_equal(memory_get(memory, 1), other);
 	assert_int_equal(memory_count(memory), 2);
 
 	assert_int_equal(memory_replace(memory, NULL, NULL, 0), 0);
 	assert_int_equal(memory_count(memory), 0);
 	memory_region_unref(old);
+	memory_region_unref(other);
 }
 
 /* The second of two is wrong: the table and the descriptors stay as they were. */

@@ -148,6 +148,17 @@ static void test_pieces(void **state)
 	}
 	ff_reply(f->ff, VHOST_USER_SET_VRING_ERR, &ack, sizeof(ack));
 	assert_int_equal(ack, 0);
+
+	/* And one whose payload is more than zeros. */
+	msg.hdr.request = VHOST_USER_SET_FEATURES;
+	msg.value = f->ff->features;
+	for (i = 0; i < sizeof(msg); i += 4) {
+		assert_true(ff_is_quiet(f->ff));
+		ff_send_raw(f->ff, (uint8_t *)&msg + i, 4, NULL, 0);
+	}
+	ff_reply(f->ff, VHOST_USER_SET_FEATURES, &ack, sizeof(ack));
+	assert_int_equal(ack, 0);
+	assert_int_equal(vu_features(f->vu), f->ff->features);
 	ff_start(f->ff);
 	fixture_echo(f);
 }
@@ -209,6 +220,7 @@ static void test_unread_replies(void **state)
 	for (i = 0; i < sent; i++)
 		ff_reply(f->ff, VHOST_USER_GET_FEATURES, &features, sizeof(features));
 	assert_true(ff_is_quiet(f->ff));
+	assert_int_equal(loop_iterate(f->loop, 0), 0);
 	fixture_echo(f);
 }
 
@@ -287,6 +299,18 @@ static void test_closed_in_message(void **state)
 	assert_int_equal(f->close_reason, 0);
 }
 
+/* The teardown sees that the descriptor of half a message is not forgotten. */
+static void test_freed_in_message(void **state)
+{
+	struct fixture *f = *state;
+	struct vhost_user_header hdr = { VHOST_USER_SET_MEM_TABLE, VHOST_USER_VERSION, 8 };
+
+	ff_connect(f->ff);
+	ff_send_raw(f->ff, &hdr, sizeof(hdr), &f->ff->ram_fd, 1);
+	fixture_settle(f);
+	f->vu = vu_free(f->vu);
+}
+
 static void test_new_refused(void **state)
 {
 	struct fixture *f = *state;
@@ -331,6 +355,7 @@ int main(void)
 		FIXTURE_TEST(test_closed),
 		FIXTURE_TEST(test_closed_and_freed),
 		FIXTURE_TEST(test_closed_in_message),
+		FIXTURE_TEST(test_freed_in_message),
 		FIXTURE_TEST(test_new_refused),
 	};
 

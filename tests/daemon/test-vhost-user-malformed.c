@@ -119,6 +119,23 @@ static void test_fds_cut_off(void **state)
 	send_wrong(f, m, VHOST_USER_VERSION, m->size, FF_MAX_FDS);
 }
 
+/* The same, and no read has more of them than there may be. */
+static void test_fds_in_pieces(void **state)
+{
+	struct fixture *f = *state;
+	const struct vhost_user_header hdr = { VHOST_USER_SET_MEM_TABLE, VHOST_USER_VERSION, 264 };
+	int fds[FF_MAX_FDS];
+	int before;
+
+	message_connect(f);
+	before = fd_count();
+	message_fds(f, hdr.request, fds);
+	ff_send_raw(f->ff, &hdr, sizeof(hdr), fds, 8);
+	assert_true(ff_is_quiet(f->ff));
+	ff_send_raw(f->ff, "", 1, fds, 1);
+	expect_closed(f, before);
+}
+
 static void test_version(void **state)
 {
 	struct fixture *f = *state;
@@ -356,6 +373,7 @@ int main(void)
 		add_message_tests(&messages[i]);
 	add_test("version", &messages[0], test_version);
 	add_test("flags", &messages[0], test_flags);
+	add_test("descriptors in pieces", NULL, test_fds_in_pieces);
 	add_test("unknown request too long", NULL, test_unknown_too_long);
 	add_test("table contradicts itself", NULL, test_table_contradicts_itself);
 	add_test("config contradicts itself", NULL, test_config_contradicts_itself);

@@ -167,12 +167,18 @@ static void test_rings_outside(void **state)
 	expect_unchanged(f);
 }
 
+/* It has a size, and there is memory at address zero, which is where it would have its rings. */
 static void test_not_set_up(void **state)
 {
 	struct fixture *f = *state;
-	union message_payload p = { .u64 = ECHO };
+	const struct vhost_user_region zero = { 1ULL << 32, 0x10000, 0, 0 };
+	union message_payload p = { .reg = { .region = zero } };
 
 	message_connect(f);
+	assert_int_equal(ff_call(f->ff, VHOST_USER_ADD_MEM_REG, p.bytes, 40, &f->ff->ram_fd, 1), 0);
+	message_fill(f, VHOST_USER_SET_VRING_NUM, &p);
+	assert_int_equal(ff_call(f->ff, VHOST_USER_SET_VRING_NUM, p.bytes, 8, NULL, 0), 0);
+	p.u64 = ECHO;
 	assert_int_equal(ff_call(f->ff, VHOST_USER_SET_VRING_KICK, p.bytes, 8,
 				 &f->ff->queues[ECHO].kick, 1),
 			 0);

@@ -42,9 +42,10 @@ static struct vring_desc *table(struct fixture *f)
 	return ff_ptr(f->ff, TABLE, 0x1000);
 }
 
-/* Descriptors 0 and 1 are the request, 2 is the answer. */
+/* Descriptors 0 and 1 are the request, 2 is the answer. Right behind the ring is another. */
 static void make_chain(struct fixture *f)
 {
+	set_desc(&DESC(f)[FF_QUEUE_SIZE], ANSWER, 8, VRING_DESC_F_WRITE, 0);
 	memcpy(ff_ptr(f->ff, REQUEST, 8), "12345678", 8);
 	set_desc(&DESC(f)[0], REQUEST, 4, VRING_DESC_F_NEXT, 1);
 	set_desc(&DESC(f)[1], REQUEST + 4, 4, VRING_DESC_F_NEXT, 2);
@@ -58,6 +59,7 @@ static void make_indirect(struct fixture *f)
 {
 	make_chain(f);
 	memcpy(table(f), DESC(f), 3 * sizeof(struct vring_desc));
+	set_desc(&table(f)[3], ANSWER, 8, VRING_DESC_F_WRITE, 0);
 	set_desc(&DESC(f)[0], TABLE, 3 * sizeof(struct vring_desc), VRING_DESC_F_INDIRECT, 0);
 }
 
@@ -214,10 +216,12 @@ static void wrong_indirect_to_itself(struct fixture *f)
 	set_desc(&table(f)[0], TABLE, 3 * sizeof(struct vring_desc), VRING_DESC_F_INDIRECT, 0);
 }
 
+/* Its last descriptor is right as well, and yet not in memory. */
 static void wrong_table_over_end(struct fixture *f)
 {
 	make_indirect(f);
 	memcpy(ff_ptr(f->ff, END - 32, 32), table(f), 32);
+	memcpy(ff_beyond(f->ff), table(f) + 2, 16);
 	DESC(f)[0].addr = htole64(END - 32);
 }
 

@@ -287,6 +287,20 @@ static void test_calls_by_flag(void **state)
 	assert_int_equal(ff_calls(f->ff, ECHO), 1);
 }
 
+/* The first call after a reset does not depend on how many there were before. */
+static void test_calls_after_reset(void **state)
+{
+	struct fixture *f = *state;
+
+	ff_start(f->ff);
+	fixture_echo(f);
+	ff_reset(f->ff);
+	fixture_settle(f);
+	ff_calls(f->ff, ECHO);
+	fixture_echo(f);
+	assert_int_equal(ff_calls(f->ff, ECHO), 1);
+}
+
 /* As under User Mode Linux. A socket that is full, or has no reader, is no reason to stop. */
 static void test_call_socket(void **state)
 {
@@ -324,6 +338,21 @@ static void test_call_later(void **state)
 	assert_int_equal(ff_call(f->ff, VHOST_USER_SET_VRING_CALL, &value, sizeof(value),
 				 &f->ff->queues[ECHO].call, 1),
 			 0);
+	assert_int_equal(ff_calls(f->ff, ECHO), 1);
+
+	/* The same when it comes while the device is stopped. */
+	value = ECHO | VHOST_USER_VRING_NOFD;
+	assert_int_equal(ff_call(f->ff, VHOST_USER_SET_VRING_CALL, &value, sizeof(value), NULL, 0),
+			 0);
+	fixture_echo(f);
+	ff_enable(f->ff, ECHO, false);
+	value = ECHO;
+	assert_int_equal(ff_call(f->ff, VHOST_USER_SET_VRING_CALL, &value, sizeof(value),
+				 &f->ff->queues[ECHO].call, 1),
+			 0);
+	assert_int_equal(ff_calls(f->ff, ECHO), 0);
+	ff_enable(f->ff, ECHO, true);
+	fixture_settle(f);
 	assert_int_equal(ff_calls(f->ff, ECHO), 1);
 }
 
@@ -379,6 +408,24 @@ static void test_answer_while_paused(void **state)
 	assert_memory_equal(buf, "cC", 2);
 	f->hold = false;
 	fixture_echo(f);
+}
+
+/* The device says nothing more when it goes on: the call comes by itself. */
+static void test_event_while_paused(void **state)
+{
+	struct fixture *f = *state;
+	struct vq_element *element;
+	char buf[8];
+
+	ff_start(f->ff);
+	ff_add_event_buffers(f->ff, EVENTS, 1, 8);
+	assert_int_equal(vq_pop(vu_queue(f->vu, EVENTS), &element), 0);
+	ff_stop(f->ff);
+	vq_push(element, "event", 6);
+	ff_resume(f->ff);
+	fixture_settle(f);
+	assert_int_equal(ff_calls(f->ff, EVENTS), 1);
+	assert_int_equal(ff_wait_event(f->ff, EVENTS, buf, sizeof(buf)), 6);
 }
 
 /* The guest has new contents where the answers would go: they must not be written. */
@@ -476,9 +523,11 @@ int main(void)
 		FIXTURE_TEST(test_kicks),
 		FIXTURE_TEST(test_calls),
 		FIXTURE_TEST(test_calls_by_flag),
+		FIXTURE_TEST(test_calls_after_reset),
 		FIXTURE_TEST(test_call_socket),
 		FIXTURE_TEST(test_call_later),
 		FIXTURE_TEST(test_answer_while_paused),
+		FIXTURE_TEST(test_event_while_paused),
 		FIXTURE_TEST(test_answer_after_reset),
 		FIXTURE_TEST(test_answer_after_free),
 		FIXTURE_TEST(test_memory_gone),
