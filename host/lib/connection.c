@@ -60,6 +60,7 @@ static int host_alloc(int sock, struct bufshare_host **host)
 
 	h->refs = 1;
 	h->sock = sock;
+	h->epoll = -1;
 	LIST_INIT(&h->buffers);
 	STAILQ_INIT(&h->out_messages);
 	TAILQ_INIT(&h->out_buffers);
@@ -129,15 +130,12 @@ int host_begin(int sock, const char *application, struct bufshare_host **host)
 	if (r < 0)
 		return r;
 
+	/* Who is turned away may find the socket closed already, but the reason is in it. */
 	r = send_hello(h);
-	if (r < 0)
-		return r;
-
-	if (application) {
+	if (r == 0 && application)
 		r = bufshare_host_subscribe(h, application);
-		if (r < 0)
-			return r;
-	}
+	if (r < 0 && r != -ENOTCONN)
+		return r;
 
 	if (fcntl(sock, F_SETFD, FD_CLOEXEC) < 0)
 		return -errno;

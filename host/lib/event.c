@@ -158,19 +158,32 @@ static int handle_properties(struct bufshare_host *host, struct incoming *in)
 	return tell(in->event, BUFSHARE_EVENT_PROPERTIES, buf->id);
 }
 
+/* Length of what begins at start, cut off where it leaves 32 bits. */
+static uint32_t cut_off(uint32_t start, uint32_t length)
+{
+	return length < UINT32_MAX - start ? length : UINT32_MAX - start;
+}
+
+/*
+ * Edges beyond 32 bits are nonsense of the guest, and no reason to leave the daemon. When
+ * nothing remains there are no rectangles, which means everything.
+ */
 static void damage_copy(struct bufshare_host_buffer *buf, const struct virtio_bufshare_rect *damage,
 			size_t n)
 {
 	size_t i;
 
-	for (i = 0; i < n; i++)
-		buf->damage[i] = (struct bufshare_rect){
-			.x = le32toh(damage[i].x),
-			.y = le32toh(damage[i].y),
-			.width = le32toh(damage[i].width),
-			.height = le32toh(damage[i].height),
-		};
-	buf->num_damage = n;
+	buf->num_damage = 0;
+	for (i = 0; i < n; i++) {
+		struct bufshare_rect *rect = &buf->damage[buf->num_damage];
+
+		rect->x = le32toh(damage[i].x);
+		rect->y = le32toh(damage[i].y);
+		rect->width = cut_off(rect->x, le32toh(damage[i].width));
+		rect->height = cut_off(rect->y, le32toh(damage[i].height));
+		if (rect->width && rect->height)
+			buf->num_damage++;
+	}
 }
 
 static int handle_updated(struct bufshare_host *host, struct incoming *in)
@@ -329,18 +342,55 @@ static const struct message_type {
 	bool more; /* something follows the structure */
 	bool with_fd;
 } message_types[] = {
-	[BUFSHARE_IPC_SYNCED] = { handle_synced, sizeof(struct bufshare_ipc_empty) },
-	[BUFSHARE_IPC_ADDED] = { handle_added, sizeof(struct bufshare_ipc_added), true, true },
-	[BUFSHARE_IPC_REMOVED] = { handle_removed, sizeof(struct bufshare_ipc_removed) },
-	[BUFSHARE_IPC_PROPERTIES] = { handle_properties, sizeof(struct bufshare_ipc_properties),
-				      true },
-	[BUFSHARE_IPC_UPDATED] = { handle_updated, sizeof(struct bufshare_ipc_updated), true },
-	[BUFSHARE_IPC_STATE] = { handle_state, sizeof(struct bufshare_ipc_state) },
-	[BUFSHARE_IPC_STATS] = { handle_stats, sizeof(struct bufshare_ipc_stats) },
-	[BUFSHARE_IPC_PONG] = { handle_nothing, sizeof(struct bufshare_ipc_ping) },
-	[BUFSHARE_IPC_ERROR] = { handle_error, sizeof(struct bufshare_ipc_error) },
-	[BUFSHARE_IPC_REVOKED] = { handle_revoked, sizeof(struct bufshare_ipc_revoked) },
-	[BUFSHARE_IPC_RANGES] = { handle_ranges, sizeof(struct bufshare_ipc_ranges), false, true },
+	[BUFSHARE_IPC_SYNCED] = {
+		.handle = handle_synced,
+		.size = sizeof(struct bufshare_ipc_empty),
+	},
+	[BUFSHARE_IPC_ADDED] = {
+		.handle = handle_added,
+		.size = sizeof(struct bufshare_ipc_added),
+		.more = true,
+		.with_fd = true,
+	},
+	[BUFSHARE_IPC_REMOVED] = {
+		.handle = handle_removed,
+		.size = sizeof(struct bufshare_ipc_removed),
+	},
+	[BUFSHARE_IPC_PROPERTIES] = {
+		.handle = handle_properties,
+		.size = sizeof(struct bufshare_ipc_properties),
+		.more = true,
+	},
+	[BUFSHARE_IPC_UPDATED] = {
+		.handle = handle_updated,
+		.size = sizeof(struct bufshare_ipc_updated),
+		.more = true,
+	},
+	[BUFSHARE_IPC_STATE] = {
+		.handle = handle_state,
+		.size = sizeof(struct bufshare_ipc_state),
+	},
+	[BUFSHARE_IPC_STATS] = {
+		.handle = handle_stats,
+		.size = sizeof(struct bufshare_ipc_stats),
+	},
+	[BUFSHARE_IPC_PONG] = {
+		.handle = handle_nothing,
+		.size = sizeof(struct bufshare_ipc_ping),
+	},
+	[BUFSHARE_IPC_ERROR] = {
+		.handle = handle_error,
+		.size = sizeof(struct bufshare_ipc_error),
+	},
+	[BUFSHARE_IPC_REVOKED] = {
+		.handle = handle_revoked,
+		.size = sizeof(struct bufshare_ipc_revoked),
+	},
+	[BUFSHARE_IPC_RANGES] = {
+		.handle = handle_ranges,
+		.size = sizeof(struct bufshare_ipc_ranges),
+		.with_fd = true,
+	},
 };
 
 static int dispatch(struct bufshare_host *host, struct incoming *in)

@@ -219,9 +219,4 @@ bool dmabuf_is(int fd);
 /* DMA_BUF_IOCTL_SYNC */
 int dmabuf_sync(int fd, uint64_t flags);
 
-static inline void host_message_freep(struct host_message **message)
-{
-	free(*message);
-}
-
 #endif /* HOST_LIB_INTERNAL_H */

@@ -103,7 +103,7 @@ static int range_add(struct host_ranges *ranges, const struct host_range *range)
 int ranges_read(int fd, size_t n, struct host_ranges *ranges)
 {
 	const size_t size = n * sizeof(struct bufshare_ipc_range);
-	_cleanup_(ranges_clear) struct host_ranges read = { .n = n };
+	_cleanup_(ranges_clear) struct host_ranges got = { .n = n };
 	size_t i;
 	int r;
 
@@ -113,24 +113,24 @@ int ranges_read(int fd, size_t n, struct host_ranges *ranges)
 	if (!has_seals(fd, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) || file_size(fd) != size)
 		return -EPROTO;
 
-	read.v = malloc(size);
-	if (!read.v)
+	got.v = malloc(size);
+	if (!got.v)
 		return -ENOMEM;
 
-	r = read_all(fd, read.v, size);
+	r = read_all(fd, got.v, size);
 	if (r < 0)
 		return r;
 
 	for (i = 0; i < n; i++) {
-		read.v[i].offset = le64toh(read.v[i].offset);
-		read.v[i].size = le64toh(read.v[i].size);
-		r = range_add(&read, &read.v[i]);
+		got.v[i].offset = le64toh(got.v[i].offset);
+		got.v[i].size = le64toh(got.v[i].size);
+		r = range_add(&got, &got.v[i]);
 		if (r < 0)
 			return r;
 	}
 
-	*ranges = read;
-	read.v = NULL;
+	*ranges = got;
+	got.v = NULL;
 	return 0;
 }
 

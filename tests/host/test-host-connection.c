@@ -1,0 +1,664 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Connections of the host library: how they begin, what they know, how they end.
+ */
+#include "config.h"
+
+#include <endian.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+#include "host/fake-daemon.h"
+#include "host/fd-leak.h"
+
+#define SHORT_MS 50
+
+/* ---- HELLO and WELCOME ---- */
+
+static void hello_says_who_we_are(void **state)
+{
+	struct fake_daemon f;
+
+	fake_open(&f);
+	fake_connect(&f, "view*");
+	assert_int_equal(le64toh(f.hello.caps),
+			 BUFSHARE_IPC_CAP_SET_PROPERTIES | BUFSHARE_IPC_CAP_ZERO_COPY);
+	assert_true(strstr((char *)f.hello.program, "test-host-connection") != NULL);
+	assert_int_equal(f.num_patterns, 1);
+	assert_string_equal(f.patterns[0], "view*");
+	fake_close(&f);
+}
+
+static void null_application_subscribes_to_nothing(void **state)
+{
+	struct fake_daemon f;
+
+	fake_open(&f);
+	fake_connect(&f, NULL);
+	fake_pump(&f);
+	assert_int_equal(f.num_patterns, 0);
+	fake_close(&f);
+}
+
+/* WELCOME waits in the socket already, so that the blocking call needs no second thread. */
+static void new_from_fd(void **state)
+{
+	static const uint8_t expected[] = { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16 };
+	uint8_t uuid[BUFSHARE_UUID_SIZE];
+	struct fake_daemon f;
+	struct wire w;
+
+	fake_open(&f);
+	assert_int_equal(fcntl(f.client, F_SETFD, 0), 0);
+	wire_welcome(&w);
+	fake_send(&f, &w);
+	assert_int_equal(bufshare_host_new_from_fd(f.client, "*", &f.host), 0);
+	assert_int_equal(fcntl(f.client, F_GETFD), FD_CLOEXEC);
+	f.client = -1;
+
+	assert_string_equal(bufshare_host_get_label(f.host), FAKE_LABEL);
+	assert_string_equal(bufshare_host_get_application(f.host), FAKE_APPLICATION);
+	assert_int_equal(bufshare_host_get_uuid(f.host, uuid), 0);
+	assert_memory_equal(uuid, expected, sizeof(uuid));
+	assert_int_equal(bufshare_host_get_state(f.host), BUFSHARE_GUEST_RUNNING);
+	fake_close(&f);
+}
+
+static void unknown_messages_before_welcome(void **state)
+{
+	struct fake_daemon f;
+	struct wire w;
+
+	fake_open(&f);
+	wire_empty(&w, BUFSHARE_IPC_RANGES + 1);
+	w.fd = make_memfd(NULL, FAKE_PAGE, F_SEAL_SHRINK);
+	fake_send(&f, &w);
+	wire_welcome(&w);
+	fake_send(&f, &w);
+	assert_int_equal(bufshare_host_new_from_fd(f.client, "*", &f.host), 0);
+	f.client = -1;
+	fake_close(&f);
+}
+
+static void empty_label_and_application(void **state)
+{
+	struct fake_daemon f;
+	struct wire w;
+
+	fake_open(&f);
+	wire_welcome(&w);
+	memset(w.msg.bytes + offsetof(struct bufshare_ipc_welcome, label), 0,
+	       2 * BUFSHARE_IPC_NAME_SIZE);
+	fake_send(&f, &w);
+	assert_int_equal(bufshare_host_new_from_fd(f.client, NULL, &f.host), 0);
+	f.client = -1;
+	assert_string_equal(bufshare_host_get_label(f.host), "");
+	assert_string_equal(bufshare_host_get_application(f.host), "");
+	fake_close(&f);
+}
+
+/* Sends w in the place of WELCOME: the socket stays the caller's, and nothing else is left. */
+static void assert_begin_fails(struct wire *w, int expected)
+{
+	struct bufshare_host *host = (void *)0x1;
+	struct fake_daemon f;
+
+	fake_open(&f);
+	fake_send(&f, w);
+	assert_int_equal(bufshare_host_new_from_fd(f.client, "*", &host), expected);
+	assert_ptr_equal(host, (void *)0x1);
+	assert_true(fcntl(f.client, F_GETFD) >= 0);
+	fake_close(&f);
+}
+
+#define SPOILT_WELCOME(field, value)                                                       \
+	do {                                                                               \
+		struct bufshare_ipc_welcome m_;                                            \
+		struct wire w_;                                                            \
+		wire_welcome(&w_);                                                         \
+		memcpy(&m_, &w_.msg, sizeof(m_));                                          \
+		m_.field = (value);                                                        \
+		memcpy(&w_.msg, &m_, sizeof(m_));                                          \
+		assert_begin_fails(&w_, -EPROTO);                                          \
+	} while (0)
+
+static void welcome_magic(void **state)
+{
+	SPOILT_WELCOME(magic, htole32(BUFSHARE_IPC_MAGIC + 1));
+}
+
+static void welcome_version(void **state)
+{
+	SPOILT_WELCOME(version, htole32(BUFSHARE_IPC_VERSION + 1));
+}
+
+static void welcome_caps_not_asked_for(void **state)
+{
+	SPOILT_WELCOME(caps, htole64(1ULL << 63));
+}
+
+static void welcome_label_characters(void **state)
+{
+	SPOILT_WELCOME(label[3], '\n');
+}
+
+static void welcome_label_not_padded(void **state)
+{
+	SPOILT_WELCOME(label[BUFSHARE_IPC_NAME_SIZE - 1], 'x');
+}
+
+static void welcome_application_characters(void **state)
+{
+	SPOILT_WELCOME(application[3], '/');
+}
+
+static void welcome_state(void **state)
+{
+	SPOILT_WELCOME(state, htole32(BUFSHARE_IPC_STATE_GONE + 1));
+}
+
+static void welcome_reserved(void **state)
+{
+	SPOILT_WELCOME(reserved, htole32(1));
+}
+
+static void welcome_size(void **state)
+{
+	struct wire w;
+
+	wire_welcome(&w);
+	w.size += 8;
+	w.msg.hdr.size = htole32(w.size);
+	assert_begin_fails(&w, -EPROTO);
+}
+
+static void welcome_with_fd(void **state)
+{
+	struct wire w;
+
+	wire_welcome(&w);
+	w.fd = make_memfd(NULL, FAKE_PAGE, F_SEAL_SHRINK);
+	assert_begin_fails(&w, -EPROTO);
+}
+
+static void something_else_first(void **state)
+{
+	struct wire w;
+
+	wire_empty(&w, BUFSHARE_IPC_SYNCED);
+	assert_begin_fails(&w, -EPROTO);
+	wire_added(&w, 1, FAKE_PAGE);
+	assert_begin_fails(&w, -EPROTO);
+	wire_empty(&w, BUFSHARE_IPC_HELLO);
+	assert_begin_fails(&w, -EPROTO);
+}
+
+static void refused(void **state)
+{
+	struct wire w;
+
+	wire_error(&w, EACCES, BUFSHARE_IPC_HELLO);
+	assert_begin_fails(&w, -EACCES);
+	wire_error(&w, ENOSPC, BUFSHARE_IPC_HELLO);
+	assert_begin_fails(&w, -ENOSPC);
+	wire_error(&w, EPROTONOSUPPORT, BUFSHARE_IPC_HELLO);
+	assert_begin_fails(&w, -EPROTO);
+}
+
+static void refused_in_a_wrong_way(void **state)
+{
+	struct wire w;
+
+	wire_error(&w, EACCES, BUFSHARE_IPC_HELLO);
+	w.size -= 8;
+	w.msg.hdr.size = htole32(w.size);
+	assert_begin_fails(&w, -EPROTO);
+	wire_error(&w, EACCES, BUFSHARE_IPC_HELLO);
+	memset(w.msg.bytes + offsetof(struct bufshare_ipc_error, text), 'x', 240);
+	assert_begin_fails(&w, -EPROTO);
+}
+
+/* The daemon turns the consumer away before that has said HELLO. */
+static void refused_and_closed(void **state)
+{
+	struct bufshare_host *host;
+	struct fake_daemon f;
+	struct wire w;
+
+	fake_open(&f);
+	wire_error(&w, EACCES, 0);
+	fake_send(&f, &w);
+	close(steal_fd(&f.sock));
+	assert_int_equal(bufshare_host_new_from_fd(f.client, "*", &host), -EACCES);
+	fake_close(&f);
+}
+
+static void closed_without_a_word(void **state)
+{
+	struct bufshare_host *host;
+	struct fake_daemon f;
+
+	fake_open(&f);
+	close(steal_fd(&f.sock));
+	assert_int_equal(bufshare_host_new_from_fd(f.client, "*", &host), -ENOTCONN);
+	fake_close(&f);
+}
+
+static void no_answer(void **state)
+{
+	struct bufshare_host *host;
+	struct fake_daemon f;
+
+	fake_open(&f);
+	assert_int_equal(host_new_from_fd(f.client, "*", SHORT_MS, &host), -ETIMEDOUT);
+	fake_close(&f);
+}
+
+/* Messages that mean nothing do not keep it waiting for longer. */
+static void no_answer_but_noise(void **state)
+{
+	struct bufshare_host *host;
+	struct fake_daemon f;
+	int i;
+
+	fake_open(&f);
+	for (i = 0; i < 100; i++)
+		send_empty(&f, 1000 + i);
+	assert_int_equal(host_new_from_fd(f.client, "*", SHORT_MS, &host), -ETIMEDOUT);
+	fake_close(&f);
+}
+
+static void wrong_arguments_of_new_from_fd(void **state)
+{
+	struct bufshare_host *host;
+	struct fake_daemon f;
+	int pipes[2], stream[2];
+
+	fake_open(&f);
+	assert_int_equal(bufshare_host_new_from_fd(-1, "*", &host), -EINVAL);
+	assert_int_equal(bufshare_host_new_from_fd(f.client, "*", NULL), -EINVAL);
+	assert_int_equal(bufshare_host_new_from_fd(f.client, "", &host), -EINVAL);
+	assert_int_equal(bufshare_host_new_from_fd(f.client, "a/b", &host), -EINVAL);
+	assert_int_equal(bufshare_host_new_from_fd(1 << 20, "*", &host), -EINVAL);
+
+	assert_int_equal(pipe2(pipes, O_CLOEXEC), 0);
+	assert_int_equal(bufshare_host_new_from_fd(pipes[0], "*", &host), -EINVAL);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, stream), 0);
+	assert_int_equal(bufshare_host_new_from_fd(stream[0], "*", &host), -EINVAL);
+	close(pipes[0]);
+	close(pipes[1]);
+	close(stream[0]);
+	close(stream[1]);
+	fake_close(&f);
+}
+
+/* ---- the socket's path ---- */
+
+struct listener {
+	char dir[32];
+	char path[64];
+	int sock;
+};
+
+static void listener_open(struct listener *l, int type, int backlog)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+
+	strcpy(l->dir, "/tmp/bufshare-XXXXXX");
+	assert_non_null(mkdtemp(l->dir));
+	snprintf(l->path, sizeof(l->path), "%s/socket", l->dir);
+	strcpy(addr.sun_path, l->path);
+	l->sock = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
+	assert_true(l->sock >= 0);
+	assert_int_equal(bind(l->sock, (struct sockaddr *)&addr, sizeof(addr)), 0);
+	assert_int_equal(listen(l->sock, backlog), 0);
+}
+
+static void listener_close(struct listener *l)
+{
+	if (l->sock >= 0)
+		close(l->sock);
+	unlink(l->path);
+	rmdir(l->dir);
+}
+
+/* A daemon in a process of its own: takes one connection and ends when that ends. */
+static pid_t spawn_daemon(const struct listener *l)
+{
+	union ipc_message msg;
+	struct wire w;
+	pid_t pid = fork();
+	int sock;
+
+	if (pid)
+		return pid;
+
+	sock = accept4(l->sock, NULL, NULL, SOCK_CLOEXEC);
+	wire_welcome(&w);
+	ipc_send(sock, &w.msg, w.size, -1);
+	while (recv(sock, &msg, sizeof(msg), 0) > 0)
+		;
+	_exit(0);
+}
+
+static void connect_by_path(void **state)
+{
+	struct bufshare_host *host;
+	struct listener l;
+	int status;
+	pid_t pid;
+
+	listener_open(&l, SOCK_SEQPACKET, 1);
+	pid = spawn_daemon(&l);
+	assert_true(pid > 0);
+	assert_int_equal(bufshare_host_connect(l.path, "*", &host), 0);
+	assert_string_equal(bufshare_host_get_label(host), FAKE_LABEL);
+	assert_null(bufshare_host_unref(host));
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	listener_close(&l);
+}
+
+static void connect_errors(void **state)
+{
+	struct bufshare_host *host = (void *)0x1;
+	struct listener l;
+
+	listener_open(&l, SOCK_SEQPACKET, 1);
+	assert_int_equal(bufshare_host_connect("/nonexistent/socket", "*", &host), -ENOENT);
+	close(steal_fd(&l.sock));
+	assert_int_equal(bufshare_host_connect(l.path, "*", &host), -ECONNREFUSED);
+	listener_close(&l);
+
+	listener_open(&l, SOCK_STREAM, 1);
+	assert_int_equal(bufshare_host_connect(l.path, "*", &host), -EPROTO);
+	listener_close(&l);
+	assert_ptr_equal(host, (void *)0x1);
+}
+
+static void connect_without_permission(void **state)
+{
+	const uid_t uid = geteuid();
+	struct bufshare_host *host;
+	struct listener l;
+
+	listener_open(&l, SOCK_SEQPACKET, 1);
+	assert_int_equal(chmod(l.path, 0), 0);
+	if (uid == 0)
+		assert_int_equal(seteuid(65534), 0);
+	assert_int_equal(bufshare_host_connect(l.path, "*", &host), -EACCES);
+	assert_int_equal(seteuid(uid), 0);
+	listener_close(&l);
+}
+
+static void wrong_arguments_of_connect(void **state)
+{
+	struct bufshare_host *host;
+	char path[200];
+
+	memset(path, 'a', sizeof(path) - 1);
+	path[sizeof(path) - 1] = 0;
+	assert_int_equal(bufshare_host_connect(NULL, "*", &host), -EINVAL);
+	assert_int_equal(bufshare_host_connect("/tmp/x", "*", NULL), -EINVAL);
+	assert_int_equal(bufshare_host_connect("", "*", &host), -EINVAL);
+	assert_int_equal(bufshare_host_connect(path, "*", &host), -EINVAL);
+}
+
+/* Nobody accepts, and then there is not even room to wait for that. */
+static void connect_times_out(void **state)
+{
+	struct bufshare_host *host;
+	struct listener l;
+	int waiting[2];
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	size_t i;
+
+	listener_open(&l, SOCK_SEQPACKET, 0);
+	assert_int_equal(host_connect(l.path, "*", SHORT_MS, &host), -ETIMEDOUT);
+
+	strcpy(addr.sun_path, l.path);
+	for (i = 0; i < ARRAY_SIZE(waiting); i++) {
+		waiting[i] = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+		connect(waiting[i], (struct sockaddr *)&addr, sizeof(addr));
+	}
+	assert_int_equal(errno, EAGAIN);
+	assert_int_equal(host_connect(l.path, "*", SHORT_MS, &host), -ETIMEDOUT);
+	for (i = 0; i < ARRAY_SIZE(waiting); i++)
+		close(waiting[i]);
+	listener_close(&l);
+}
+
+/* ---- subscriptions ---- */
+
+static void subscribe_and_unsubscribe(void **state)
+{
+	struct fake_daemon *f = *state;
+
+	assert_int_equal(bufshare_host_subscribe(f->host, "camera.[0-9]?"), 0);
+	fake_pump(f);
+	assert_int_equal(f->num_patterns, 2);
+	assert_string_equal(f->patterns[1], "camera.[0-9]?");
+
+	assert_int_equal(bufshare_host_unsubscribe(f->host, "*"), 0);
+	fake_pump(f);
+	assert_int_equal(f->num_patterns, 1);
+	assert_string_equal(f->patterns[0], "camera.[0-9]?");
+
+	assert_int_equal(bufshare_host_unsubscribe(f->host, "*"), -ENOENT);
+	assert_int_equal(bufshare_host_subscribe(f->host, "camera.[0-9]?"), -EALREADY);
+	assert_int_equal(bufshare_host_subscribe(f->host, "*"), 0);
+	fake_pump(f);
+	assert_int_equal(f->num_patterns, 2);
+}
+
+static void subscribe_to_16_at_most(void **state)
+{
+	struct fake_daemon *f = *state;
+	char name[16];
+	int i;
+
+	for (i = 1; i < BUFSHARE_IPC_MAX_SUBSCRIPTIONS; i++) {
+		snprintf(name, sizeof(name), "a%d", i);
+		assert_int_equal(bufshare_host_subscribe(f->host, name), 0);
+	}
+	assert_int_equal(bufshare_host_subscribe(f->host, "one-more"), -ENOSPC);
+	assert_int_equal(bufshare_host_unsubscribe(f->host, "a1"), 0);
+	assert_int_equal(bufshare_host_subscribe(f->host, "one-more"), 0);
+	fake_pump(f);
+	assert_int_equal(f->num_patterns, BUFSHARE_IPC_MAX_SUBSCRIPTIONS);
+}
+
+static void wrong_arguments_of_subscribe(void **state)
+{
+	struct fake_daemon *f = *state;
+	char name[BUFSHARE_IPC_NAME_SIZE + 1];
+
+	memset(name, 'a', BUFSHARE_IPC_NAME_SIZE);
+	name[BUFSHARE_IPC_NAME_SIZE] = 0;
+	assert_int_equal(bufshare_host_subscribe(NULL, "a"), -EINVAL);
+	assert_int_equal(bufshare_host_subscribe(f->host, NULL), -EINVAL);
+	assert_int_equal(bufshare_host_subscribe(f->host, ""), -EINVAL);
+	assert_int_equal(bufshare_host_subscribe(f->host, "a b"), -EINVAL);
+	assert_int_equal(bufshare_host_subscribe(f->host, "a\xc3\xa4"), -EINVAL);
+	assert_int_equal(bufshare_host_subscribe(f->host, name), -EINVAL);
+	name[BUFSHARE_IPC_NAME_SIZE - 1] = 0;
+	assert_int_equal(bufshare_host_subscribe(f->host, name), 0);
+
+	assert_int_equal(bufshare_host_unsubscribe(NULL, "a"), -EINVAL);
+	assert_int_equal(bufshare_host_unsubscribe(f->host, NULL), -EINVAL);
+	assert_int_equal(bufshare_host_unsubscribe(f->host, ""), -EINVAL);
+}
+
+/* ---- counters ---- */
+
+static void counters(void **state)
+{
+	struct fake_daemon *f = *state;
+	struct bufshare_host_stats stats;
+	struct wire w;
+
+	assert_int_equal(bufshare_host_get_stats(f->host, &stats), -ENOENT);
+	assert_int_equal(bufshare_host_request_stats(f->host), 0);
+	fake_pump(f);
+	assert_int_equal(f->num_get_stats, 1);
+
+	wire_stats(&w, 3, 10);
+	fake_send(f, &w);
+	expect_event(f, BUFSHARE_EVENT_STATS, 3);
+	assert_int_equal(bufshare_host_get_stats(f->host, &stats), 0);
+	assert_int_equal(stats.buffer_id, 3);
+	assert_int_equal(stats.updates, 10);
+	assert_int_equal(stats.delivered, 9);
+	assert_int_equal(stats.released, 8);
+	assert_int_equal(stats.coalesced, 1);
+	assert_int_equal(stats.bytes_copied, 10 * FAKE_PAGE);
+	assert_int_equal(stats.consumers, 2);
+	assert_int_equal(stats.reserved, 0);
+
+	assert_int_equal(bufshare_host_request_stats(NULL), -EINVAL);
+	assert_int_equal(bufshare_host_get_stats(NULL, &stats), -EINVAL);
+	assert_int_equal(bufshare_host_get_stats(f->host, NULL), -EINVAL);
+}
+
+/* ---- references and the end ---- */
+
+static void references(void **state)
+{
+	struct fake_daemon *f = *state;
+
+	assert_ptr_equal(bufshare_host_ref(f->host), f->host);
+	assert_null(bufshare_host_unref(f->host));
+	fake_pump(f);
+	assert_false(f->hung_up);
+	f->host = bufshare_host_unref(f->host);
+	assert_null(f->host);
+	fake_pump(f);
+	assert_true(f->hung_up);
+}
+
+static void null_is_no_connection(void **state)
+{
+	uint8_t uuid[BUFSHARE_UUID_SIZE];
+	struct bufshare_host_buffer *buf;
+	struct bufshare_event event;
+	uint64_t id = 0;
+
+	assert_null(bufshare_host_ref(NULL));
+	assert_null(bufshare_host_unref(NULL));
+	assert_int_equal(bufshare_host_get_fd(NULL), -EINVAL);
+	assert_null(bufshare_host_get_label(NULL));
+	assert_null(bufshare_host_get_application(NULL));
+	assert_int_equal(bufshare_host_get_uuid(NULL, uuid), -EINVAL);
+	assert_int_equal(bufshare_host_get_state(NULL), -EINVAL);
+	assert_int_equal(bufshare_host_read_event(NULL, &event), -EINVAL);
+	assert_int_equal(bufshare_host_get_buffer(NULL, 1, &buf), -EINVAL);
+	assert_int_equal(bufshare_host_next_buffer(NULL, &id), -EINVAL);
+}
+
+static void null_for_results(void **state)
+{
+	struct fake_daemon *f = *state;
+
+	assert_int_equal(bufshare_host_get_uuid(f->host, NULL), -EINVAL);
+	assert_int_equal(bufshare_host_read_event(f->host, NULL), -EINVAL);
+	assert_int_equal(bufshare_host_get_buffer(f->host, 1, NULL), -EINVAL);
+	assert_int_equal(bufshare_host_next_buffer(f->host, NULL), -EINVAL);
+}
+
+/* What the daemon said before it closed is read first, whatever the program sends. */
+static void daemon_closes(void **state)
+{
+	struct fake_daemon *f = *state;
+	struct pollfd poll_fd = { .fd = bufshare_host_get_fd(f->host), .events = POLLIN };
+	struct bufshare_host_buffer *buf;
+	struct bufshare_event event;
+
+	buf = add_buffer(f, 1, FAKE_PAGE);
+	send_updated(f, 1, 2);
+	expect_event(f, BUFSHARE_EVENT_UPDATED, 1);
+	send_state(f, BUFSHARE_IPC_STATE_SUSPENDED, 1);
+	close(steal_fd(&f->sock));
+
+	assert_int_equal(bufshare_host_buffer_release(buf, 2), -ENOTCONN);
+	assert_int_equal(bufshare_host_subscribe(f->host, "more"), -ENOTCONN);
+	assert_int_equal(bufshare_host_request_stats(f->host), -ENOTCONN);
+	assert_int_equal(poll(&poll_fd, 1, 0), 1);
+	expect_event(f, BUFSHARE_EVENT_STATE, 0);
+	assert_int_equal(bufshare_host_read_event(f->host, &event), -ENOTCONN);
+	assert_int_equal(bufshare_host_read_event(f->host, &event), -ENOTCONN);
+	assert_int_equal(poll(&poll_fd, 1, 0), 1);
+	bufshare_host_buffer_unref(buf);
+}
+
+static void fd_tells_of_events(void **state)
+{
+	struct fake_daemon *f = *state;
+	struct pollfd poll_fd = { .fd = bufshare_host_get_fd(f->host), .events = POLLIN };
+
+	assert_int_equal(poll(&poll_fd, 1, 0), 0);
+	send_empty(f, BUFSHARE_IPC_SYNCED);
+	assert_int_equal(poll(&poll_fd, 1, 0), 1);
+	expect_event(f, BUFSHARE_EVENT_SYNCED, 0);
+	assert_int_equal(poll(&poll_fd, 1, 0), 0);
+}
+
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, fd_leak_setup, fd_leak_teardown)
+#define TEST_CONNECTED(fn) cmocka_unit_test_setup_teardown(fn, fake_setup, fake_teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(hello_says_who_we_are),
+		TEST(null_application_subscribes_to_nothing),
+		TEST(new_from_fd),
+		TEST(unknown_messages_before_welcome),
+		TEST(empty_label_and_application),
+		TEST(welcome_magic),
+		TEST(welcome_version),
+		TEST(welcome_caps_not_asked_for),
+		TEST(welcome_label_characters),
+		TEST(welcome_label_not_padded),
+		TEST(welcome_application_characters),
+		TEST(welcome_state),
+		TEST(welcome_reserved),
+		TEST(welcome_size),
+		TEST(welcome_with_fd),
+		TEST(something_else_first),
+		TEST(refused),
+		TEST(refused_in_a_wrong_way),
+		TEST(refused_and_closed),
+		TEST(closed_without_a_word),
+		TEST(no_answer),
+		TEST(no_answer_but_noise),
+		TEST(wrong_arguments_of_new_from_fd),
+		TEST(connect_by_path),
+		TEST(connect_errors),
+		TEST(connect_without_permission),
+		TEST(wrong_arguments_of_connect),
+		TEST(connect_times_out),
+		TEST_CONNECTED(subscribe_and_unsubscribe),
+		TEST_CONNECTED(subscribe_to_16_at_most),
+		TEST_CONNECTED(wrong_arguments_of_subscribe),
+		TEST_CONNECTED(counters),
+		TEST_CONNECTED(references),
+		TEST(null_is_no_connection),
+		TEST_CONNECTED(null_for_results),
+		TEST_CONNECTED(daemon_closes),
+		TEST_CONNECTED(fd_tells_of_events),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
