@@ -273,27 +273,70 @@ static void test_malformed_while_running(void **state)
 	assert_int_equal(vq_pop(vu_queue(f->vu, ECHO), &element), -ENOTCONN);
 }
 
+static size_t fill_up(int fd, int fds[], size_t max)
+{
+	size_t n = 0;
+
+	while (n < max && (fds[n] = fcntl(fd, F_DUPFD_CLOEXEC, 0)) >= 0)
+		n++;
+	return n;
+}
+
+/* Under valgrind the limit holds for what the program opens, but not for what it receives. */
+static bool receives_beyond_limit(int sock)
+{
+	char control[CMSG_SPACE(sizeof(int))] __attribute__((aligned(8)));
+	char c;
+	struct iovec iov = { .iov_base = &c, .iov_len = 1 };
+	struct msghdr mh = { .msg_iov = &iov,
+			     .msg_iovlen = 1,
+			     .msg_control = control,
+			     .msg_controllen = sizeof(control) };
+	int fd;
+
+	assert_int_equal(recvmsg(sock, &mh, MSG_CMSG_CLOEXEC), 1);
+	if (!CMSG_FIRSTHDR(&mh))
+		return false;
+	memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&mh)), sizeof(fd));
+	close(fd);
+	return true;
+}
+
 /* Our process has no room for a descriptor: neither a crash nor half a message. */
 static void test_out_of_fds(void **state)
 {
 	struct fixture *f = *state;
 	struct rlimit limit, saved;
 	uint64_t value = 0;
-	int fds[64];
-	size_t n = 0;
+	int fds[64], pair[2];
+	struct ff probe = { .sock = -1 };
+	bool beyond;
+	size_t n;
 
 	ff_connect(f->ff);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	probe.sock = pair[1];
+	ff_send_raw(&probe, "", 1, &f->ff->ram_fd, 1);
+
 	assert_int_equal(getrlimit(RLIMIT_NOFILE, &saved), 0);
 	limit = saved;
 	limit.rlim_cur = ARRAY_SIZE(fds);
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
-	while (n < ARRAY_SIZE(fds) && (fds[n] = fcntl(f->ff->ram_fd, F_DUPFD_CLOEXEC, 0)) >= 0)
-		n++;
-	ff_message(f->ff, VHOST_USER_SET_VRING_ERR, 0, &value, sizeof(value), &f->ff->ram_fd, 1);
-	ff_expect_closed(f->ff);
+	n = fill_up(f->ff->ram_fd, fds, ARRAY_SIZE(fds));
+	beyond = receives_beyond_limit(pair[0]);
+	if (!beyond) {
+		ff_message(f->ff, VHOST_USER_SET_VRING_ERR, 0, &value, sizeof(value),
+			   &f->ff->ram_fd, 1);
+		ff_expect_closed(f->ff);
+	}
 	while (n > 0)
 		close(fds[--n]);
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &saved), 0);
+	close(pair[0]);
+	close(pair[1]);
+	if (beyond)
+		skip();
+
 	fixture_settle(f);
 	fixture_expect(f, "C");
 	assert_int_equal(f->close_reason, -EMFILE);
