@@ -340,7 +340,7 @@ static inline struct bufshare_bo *to_bufshare_bo(struct drm_gem_object *obj)
 }
 
 /* bufshare_ioctl.c */
-#define BUFSHARE_NUM_IOCTLS (DRM_BUFSHARE_PING + 1)
+#define BUFSHARE_NUM_IOCTLS (DRM_BUFSHARE_USER_MEMORY + 1)
 extern const struct drm_ioctl_desc bufshare_ioctls[BUFSHARE_NUM_IOCTLS];
 
 /* bufshare_gem.c */

@@ -82,7 +82,9 @@ static int create_ioctl(struct drm_device *drm, void *data, struct drm_file *fil
 	u32 handle;
 	int ret;
 
-	if (args->flags || !args->size || args->size > bdev->config.max_buffer_size)
+	if (args->flags & ~DRM_BUFSHARE_CREATE_HUGE)
+		return -EINVAL;
+	if (!args->size || args->size > bdev->config.max_buffer_size)
 		return -EINVAL;
 
 	shmem = drm_gem_shmem_create(drm, args->size);
@@ -372,6 +374,15 @@ static int ping_ioctl(struct drm_device *drm, void *data, struct drm_file *file)
 	return ret;
 }
 
+static int user_memory_ioctl(struct drm_device *drm, void *data, struct drm_file *file)
+{
+	struct drm_bufshare_user_memory *args = data;
+
+	if (args->flags || !args->size || !PAGE_ALIGNED(args->addr | args->size))
+		return -EINVAL;
+	return -EOPNOTSUPP;
+}
+
 const struct drm_ioctl_desc bufshare_ioctls[BUFSHARE_NUM_IOCTLS] = {
 	DRM_IOCTL_DEF_DRV(BUFSHARE_GET_PARAM, get_param_ioctl, DRM_RENDER_ALLOW),
 	DRM_IOCTL_DEF_DRV(BUFSHARE_CREATE, create_ioctl, DRM_RENDER_ALLOW),
@@ -385,4 +396,5 @@ const struct drm_ioctl_desc bufshare_ioctls[BUFSHARE_NUM_IOCTLS] = {
 	DRM_IOCTL_DEF_DRV(BUFSHARE_LIST, list_ioctl, DRM_RENDER_ALLOW),
 	DRM_IOCTL_DEF_DRV(BUFSHARE_RESET, reset_ioctl, DRM_RENDER_ALLOW),
 	DRM_IOCTL_DEF_DRV(BUFSHARE_PING, ping_ioctl, DRM_RENDER_ALLOW),
+	DRM_IOCTL_DEF_DRV(BUFSHARE_USER_MEMORY, user_memory_ioctl, DRM_RENDER_ALLOW),
 };

@@ -49,7 +49,7 @@ static void unknown_ioctl(void)
 	int fd = open_node(node.render);
 	uint64_t args[8] = { 0 };
 
-	expect_result(call(fd, DRM_IOWR(DRM_COMMAND_BASE + DRM_BUFSHARE_PING + 1, uint64_t[8]), args),
+	expect_result(call(fd, DRM_IOWR(DRM_COMMAND_BASE + DRM_BUFSHARE_USER_MEMORY + 1, uint64_t[8]), args),
 		      -EINVAL);
 }
 

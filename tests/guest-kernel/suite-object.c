@@ -35,7 +35,7 @@ static void create_zero_size(void)
 
 static void create_flags(void)
 {
-	expect_result(create_result((struct drm_bufshare_create){ .size = 4096, .flags = 1 }),
+	expect_result(create_result((struct drm_bufshare_create){ .size = 4096, .flags = 2 }),
 		      -EINVAL);
 }
 

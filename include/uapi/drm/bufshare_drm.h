@@ -37,6 +37,7 @@ enum drm_bufshare_ioctl_id {
 	DRM_BUFSHARE_LIST,
 	DRM_BUFSHARE_RESET,
 	DRM_BUFSHARE_PING,
+	DRM_BUFSHARE_USER_MEMORY,
 };
 
 /* What GET_PARAM tells. */
@@ -62,6 +63,7 @@ enum drm_bufshare_param {
 #define DRM_BUFSHARE_FEATURE_FENCES		(1ULL << 5)
 #define DRM_BUFSHARE_FEATURE_IMPORT		(1ULL << 6) /* other drivers' dma-bufs */
 #define DRM_BUFSHARE_FEATURE_USER_MEMORY	(1ULL << 7)
+#define DRM_BUFSHARE_FEATURE_HUGE_PAGES		(1ULL << 8) /* CREATE_HUGE has an effect */
 
 /* Sizes of strings include the terminating NUL. */
 #define DRM_BUFSHARE_APPLICATION_SIZE		64
@@ -82,10 +84,12 @@ struct drm_bufshare_get_param {
 	__u64 value;
 };
 
+#define DRM_BUFSHARE_CREATE_HUGE	(1U << 0) /* of large pieces of memory, as far as there are */
+
 /**
  * struct drm_bufshare_create - make a buffer of cached guest memory
  * @size: in/out: bytes; rounded up to whole pages
- * @flags: in: zero
+ * @flags: in: DRM_BUFSHARE_CREATE_*
  * @handle: out: GEM handle
  */
 struct drm_bufshare_create {
@@ -124,6 +128,11 @@ struct drm_bufshare_map {
  *
  * A property block is a sequence of NUL-terminated strings "name=value".
  * Waits for the host's answer; killable. Once per buffer at a time (-EALREADY).
+ *
+ * Memory that the device cannot reach is refused here, or where it is imported:
+ * -EREMOTE if it lies in another device and not in RAM, -EXDEV if it is behind an
+ * IOMMU that the device bypasses, -EADDRNOTAVAIL if it is reached through bounce
+ * buffers only, -EOPNOTSUPP if it is not made of whole pages.
  */
 struct drm_bufshare_register {
 	__u32 handle;
@@ -255,6 +264,8 @@ struct drm_bufshare_update {
 
 #define DRM_BUFSHARE_INFO_BUSY		(1U << 0) /* an update is not released */
 #define DRM_BUFSHARE_INFO_LOST		(1U << 1) /* the host dropped it: unregister */
+#define DRM_BUFSHARE_INFO_IMPORTED	(1U << 2) /* another driver's dma-buf */
+#define DRM_BUFSHARE_INFO_USER_MEMORY	(1U << 3)
 
 /**
  * struct drm_bufshare_info - state of a registered buffer
@@ -330,6 +341,26 @@ struct drm_bufshare_ping {
 	__u32 pad;
 };
 
+/**
+ * struct drm_bufshare_user_memory - make a buffer of memory that the program has
+ * @addr: in: where it begins; on a page boundary
+ * @size: in: bytes, whole pages
+ * @flags: in: zero
+ * @handle: out: GEM handle
+ *
+ * The pages are pinned, and count against RLIMIT_MEMLOCK of the user (-ENOMEM),
+ * until the handle is closed and the host has let go of them. They must be
+ * writable (-EFAULT), and anonymous or shared memory: not a file's or a device's
+ * (-EOPNOTSUPP). Needs FEATURE_USER_MEMORY (-EOPNOTSUPP). The buffer can be
+ * neither mapped nor exported.
+ */
+struct drm_bufshare_user_memory {
+	__u64 addr;
+	__u64 size;
+	__u32 flags;
+	__u32 handle;
+};
+
 /* Events, read() from the node. Driver events begin at 0x80000000. */
 #define DRM_BUFSHARE_EVENT_RELEASED	0x80000001 /* updates of id up to seq */
 #define DRM_BUFSHARE_EVENT_CONSUMERS	0x80000002 /* value: consumers that see id now */
@@ -388,6 +419,8 @@ struct drm_bufshare_event {
 	DRM_IOWR(DRM_COMMAND_BASE + DRM_BUFSHARE_RESET, struct drm_bufshare_reset)
 #define DRM_IOCTL_BUFSHARE_PING \
 	DRM_IOWR(DRM_COMMAND_BASE + DRM_BUFSHARE_PING, struct drm_bufshare_ping)
+#define DRM_IOCTL_BUFSHARE_USER_MEMORY \
+	DRM_IOWR(DRM_COMMAND_BASE + DRM_BUFSHARE_USER_MEMORY, struct drm_bufshare_user_memory)
 
 #if defined(__cplusplus)
 }
