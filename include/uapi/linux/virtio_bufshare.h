@@ -43,8 +43,8 @@
 #define VIRTIO_BUFSHARE_MAX_BUFFER_SIZE		(1ULL << 30)
 #define VIRTIO_BUFSHARE_MAX_RANGES		262144 /* 1 GiB of single 4 KiB pages */
 #define VIRTIO_BUFSHARE_MAX_DAMAGE		16
-#define VIRTIO_BUFSHARE_MAX_PROPERTIES		64
-#define VIRTIO_BUFSHARE_MAX_PROPERTIES_SIZE	3072 /* bytes of one property block */
+#define VIRTIO_BUFSHARE_MAX_PROPERTIES		64 /* of one buffer, both sides together */
+#define VIRTIO_BUFSHARE_MAX_PROPERTIES_SIZE	3072 /* bytes of the block with all of them */
 #define VIRTIO_BUFSHARE_PROPERTY_NAME_SIZE	64
 #define VIRTIO_BUFSHARE_PROPERTY_VALUE_SIZE	1024
 
@@ -80,8 +80,8 @@
  * @max_buffer_size: bytes of one buffer
  * @max_total_size: bytes of all registered buffers
  * @max_ranges: ranges of one buffer, adjacent ones merged
- * @max_properties: properties of one buffer
- * @max_properties_size: bytes of one buffer's property block
+ * @max_properties: properties of one buffer, of both sides together
+ * @max_properties_size: bytes of the property block with all of them
  * @max_damage: rectangles of one update
  * @offer_region_size: bytes of shared memory region 1, for offers; zero without CAP_OFFERS
  * @reserved: zero
@@ -179,10 +179,12 @@ struct virtio_bufshare_response {
 
 /**
  * struct virtio_bufshare_init - begin or resume an epoch
- * @hdr: epoch: zero for a new one; after RESTARTED the one to resume
+ * @hdr: epoch: zero for a new one; after RESTARTED, or at resume from a suspension, the
+ *	one that was in force
  * @version: VIRTIO_BUFSHARE_VERSION
  * @reserved: zero
- * @caps: the capabilities of the config space that the driver uses
+ * @caps: the capabilities of the config space that the driver uses; the others are not
+ *	in force until the next INIT
  *
  * Whatever the epoch, the device has no buffers after INIT.
  */
@@ -226,7 +228,7 @@ struct virtio_bufshare_range {
  * @hdr: flags: VIRTIO_BUFSHARE_REGISTER_*
  * @buffer: id chosen by the driver, not zero, never used before in this epoch
  * @size: bytes, the sum of the ranges
- * @seq: of the last update, zero if there was none
+ * @seq: with AGAIN of the last update, zero if there was none; else zero
  * @num_ranges: struct virtio_bufshare_range that follow; zero with BY_UUID
  * @properties_size: bytes of the property block behind the ranges
  * @application: NUL-padded, [A-Za-z0-9][A-Za-z0-9._-]*
@@ -456,10 +458,10 @@ enum virtio_bufshare_event_type {
 	VIRTIO_BUFSHARE_EVENT_RELEASED		= 1, /* updates of buffer up to seq */
 	VIRTIO_BUFSHARE_EVENT_CONSUMERS		= 2, /* value: consumers of buffer now */
 	VIRTIO_BUFSHARE_EVENT_PROPERTIES	= 3, /* host changed its properties; value: generation */
-	VIRTIO_BUFSHARE_EVENT_RESTARTED		= 4, /* nothing is registered any more; epoch can be resumed */
+	VIRTIO_BUFSHARE_EVENT_RESTARTED		= 4, /* nothing is registered any more; epoch: below */
 	VIRTIO_BUFSHARE_EVENT_BUFFER_LOST	= 5, /* buffer was dropped; value: reason */
 	VIRTIO_BUFSHARE_EVENT_OFFER_ADDED	= 6, /* buffer: the offer */
-	VIRTIO_BUFSHARE_EVENT_OFFER_UPDATED	= 7, /* buffer: the offer, seq */
+	VIRTIO_BUFSHARE_EVENT_OFFER_UPDATED	= 7, /* buffer: the offer, seq; all of it changed */
 	VIRTIO_BUFSHARE_EVENT_OFFER_REMOVED	= 8, /* buffer: the offer, value: reason */
 };
 
@@ -471,7 +473,9 @@ enum virtio_bufshare_event_type {
  * struct virtio_bufshare_event - one buffer of the event queue
  * @type: enum virtio_bufshare_event_type
  * @flags: of the event; undefined bits are ignored
- * @epoch: in which it happened; the driver ignores events of another epoch
+ * @epoch: in which it happened; the driver ignores events of another epoch. RESTARTED: the
+ *	epoch that can be resumed, or zero from a device that does not know it; zero is
+ *	meant for every driver
  * @buffer: the buffer or offer it concerns, zero for the device
  * @seq: update number, zero if it says nothing
  * @value: by type, else zero
