@@ -87,8 +87,10 @@ static void op_events(void *data)
 static uint32_t op_export(void *data, struct dev_buffer *b, uint32_t *detail)
 {
 	struct backend *be = data;
+	struct exporter copying = { .mode = EXPORT_COPY, .udmabuf = -1 };
+	bool zero_copy = be->dev.caps & VIRTIO_BUFSHARE_CAP_ZERO_COPY;
 
-	return export_make(&be->exporter, vu_memory(be->vu), b, detail);
+	return export_make(zero_copy ? &be->exporter : &copying, vu_memory(be->vu), b, detail);
 }
 
 static void op_drop_export(void *data, struct dev_buffer *b)
@@ -194,7 +196,7 @@ static void serve(struct backend *be, struct vq_element *element)
 	void *request = small;
 	uint32_t size = element->readable;
 
-	if (size > dev_max_command(&be->dev)) {
+	if (size > dev_max_command()) {
 		log_warn("a command of %" PRIu32 " bytes is larger than any", size);
 		size = 0; /* which is no command either */
 	}
@@ -254,6 +256,7 @@ static void vu_was_closed(void *data, int reason)
 	log_info("the VMM closed the device%s%s", reason ? ": " : "",
 		 reason ? strerror(-reason) : "");
 	dev_clear(&be->dev);
+	be->dev.last_epoch = 0; /* the next one is another guest */
 	consumers_set_state(be->consumers, BUFSHARE_IPC_STATE_GONE);
 	be->ended = be->vu;
 	be->vu = NULL;
@@ -307,6 +310,7 @@ int backend_new(struct loop *loop, const struct backend_config *config, int cons
 		.max_total_size = le64toh(config->device.max_total_size),
 		.max_ranges = le32toh(config->device.max_ranges),
 	};
+	memcpy(limits.application, config->device.application, sizeof(limits.application));
 	dev_init(&be->dev, &dev_ops, be, &limits, le64toh(config->device.caps));
 	op_random(be, be->key, sizeof(be->key));
 

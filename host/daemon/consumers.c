@@ -308,7 +308,7 @@ static void readable(struct consumer *c)
 			r = -EPROTO;
 		if (r < 0) {
 			refuse(c->sock, -r, r == -EPROTO ? 0 : le32toh(msg.hdr.type), strerror(-r));
-			if (r != -ENOSPC) /* a limit is no offence */
+			if (r != -ENOSPC && r != -EOPNOTSUPP) /* which are no offence */
 				consumer_doom(c, "it sent what it must not");
 		}
 	}

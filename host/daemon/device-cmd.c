@@ -46,28 +46,35 @@ static bool exact(const struct command *c, size_t size)
 	return c->size == size;
 }
 
+static uint64_t new_epoch(struct dev *dev)
+{
+	uint64_t epoch;
+
+	do {
+		dev->ops->random(dev->data, &epoch, sizeof(epoch));
+	} while (!epoch || epoch == dev->last_epoch);
+	return epoch;
+}
+
 static uint32_t cmd_init(struct command *c)
 {
 	const struct virtio_bufshare_init *req = (const void *)c->bytes;
 	struct virtio_bufshare_init_response resp = { 0 };
 	struct dev *dev = c->dev;
-	uint64_t wanted, epoch;
+	uint64_t epoch;
 	bool first = !dev->epoch;
 
 	if (!exact(c, sizeof(*req)) || req->reserved)
 		return S(INVALID);
-	if (le32toh(req->version) != VIRTIO_BUFSHARE_VERSION || (le64toh(req->caps) & ~dev->caps))
+	if (le32toh(req->version) != VIRTIO_BUFSHARE_VERSION || (le64toh(req->caps) & ~dev->offered_caps))
 		return S(UNSUPPORTED);
 
-	wanted = le64toh(req->hdr.epoch);
-	epoch = dev->epoch;
+	epoch = le64toh(req->hdr.epoch);
 	dev_clear(dev);
-	while (!wanted || wanted != epoch) {
-		dev->ops->random(dev->data, &epoch, sizeof(epoch));
-		if (epoch)
-			break;
-	}
-	dev->epoch = epoch;
+	if (!epoch || epoch != dev->last_epoch)
+		epoch = new_epoch(dev);
+	dev->epoch = dev->last_epoch = epoch;
+	dev->caps = le64toh(req->caps);
 	dev->ops->reset(dev->data, first);
 	resp.epoch = htole64(epoch);
 	resp.caps = req->caps;
@@ -79,8 +86,8 @@ static uint32_t check_ranges(struct command *c, const struct virtio_bufshare_ran
 			     uint32_t n, uint64_t size)
 {
 	const uint64_t mask = VIRTIO_BUFSHARE_PAGE_SIZE - 1;
-	uint64_t sum = 0;
-	uint32_t i;
+	uint64_t sum = 0, end = 0;
+	uint32_t i, merged = 0;
 
 	for (i = 0; i < n; i++) {
 		uint64_t addr = le64toh(ranges[i].addr), bytes = le64toh(ranges[i].size);
@@ -89,8 +96,14 @@ static uint32_t check_ranges(struct command *c, const struct virtio_bufshare_ran
 		    bytes > size - sum)
 			return S(INVALID);
 		sum += bytes;
+		merged += i == 0 || addr != end;
+		end = addr + bytes;
 	}
-	return sum == size ? S(OK) : S(INVALID);
+	if (sum != size)
+		return S(INVALID);
+	if (merged > c->dev->limits.max_ranges)
+		return over(c, VIRTIO_BUFSHARE_LIMIT_RANGES);
+	return S(OK);
 }
 
 static uint32_t check_block(struct command *c, const char *block, size_t size, unsigned int flags)
@@ -107,6 +120,12 @@ static uint32_t check_block(struct command *c, const char *block, size_t size, u
 	}
 }
 
+static bool application_allowed(const struct dev *dev, const uint8_t *application)
+{
+	return !dev->limits.application[0] ||
+	       memcmp(dev->limits.application, application, sizeof(dev->limits.application)) == 0;
+}
+
 static uint32_t check_register(struct command *c, const struct virtio_bufshare_register *req)
 {
 	static const uint8_t no_uuid[VIRTIO_BUFSHARE_UUID_SIZE];
@@ -120,9 +139,12 @@ static uint32_t check_register(struct command *c, const struct virtio_bufshare_r
 		return S(UNSUPPORTED); /* BY_UUID is not offered; SHARE_RW permits what nobody asks for yet */
 	if (!req->buffer || !req->application[0] ||
 	    !props_label_field_valid(req->application, sizeof(req->application)) ||
-	    memcmp(req->uuid, no_uuid, sizeof(no_uuid)) != 0 || !size)
+	    memcmp(req->uuid, no_uuid, sizeof(no_uuid)) != 0 || !size ||
+	    (req->seq && !(c->flags & VIRTIO_BUFSHARE_REGISTER_AGAIN)))
 		return S(INVALID);
-	if (n > dev->limits.max_ranges)
+	if (!application_allowed(dev, req->application))
+		return S(DENIED);
+	if (n > VIRTIO_BUFSHARE_MAX_RANGES)
 		return over(c, VIRTIO_BUFSHARE_LIMIT_RANGES);
 	if (properties > VIRTIO_BUFSHARE_MAX_PROPERTIES_SIZE)
 		return over(c, VIRTIO_BUFSHARE_LIMIT_PROPERTIES_SIZE);
@@ -310,6 +332,8 @@ static uint32_t cmd_get_properties(struct command *c)
 	struct dev_buffer *b;
 	size_t size;
 
+	if (!(c->dev->caps & VIRTIO_BUFSHARE_CAP_HOST_PROPERTIES))
+		return S(UNSUPPORTED);
 	if (!exact(c, sizeof(*req)))
 		return S(INVALID);
 	b = dev_find(c->dev, le64toh(req->buffer));
@@ -424,9 +448,9 @@ void dev_command(struct dev *dev, void *token, const void *request, size_t size)
 		answer(&c, status);
 }
 
-size_t dev_max_command(const struct dev *dev)
+size_t dev_max_command(void)
 {
 	return sizeof(struct virtio_bufshare_register) +
-	       (size_t)dev->limits.max_ranges * sizeof(struct virtio_bufshare_range) +
+	       (size_t)VIRTIO_BUFSHARE_MAX_RANGES * sizeof(struct virtio_bufshare_range) +
 	       VIRTIO_BUFSHARE_MAX_PROPERTIES_SIZE;
 }

@@ -18,7 +18,7 @@
 void dev_init(struct dev *dev, const struct dev_ops *ops, void *data,
 	      const struct dev_limits *limits, uint64_t caps)
 {
-	*dev = (struct dev){ .ops = ops, .data = data, .limits = *limits, .caps = caps };
+	*dev = (struct dev){ .ops = ops, .data = data, .limits = *limits, .offered_caps = caps };
 	TAILQ_INIT(&dev->buffers);
 	TAILQ_INIT(&dev->dying);
 	TAILQ_INIT(&dev->eventful);
@@ -385,6 +385,7 @@ void dev_clear(struct dev *dev)
 	while ((b = TAILQ_FIRST(&dev->dying)))
 		abandon(b);
 	dev->epoch = 0;
+	dev->caps = 0;
 }
 
 int dev_apply_properties(struct props *side, const struct props *other, const char *block,
@@ -412,6 +413,8 @@ int dev_set_host_properties(struct dev_buffer *b, const char *block, size_t size
 {
 	int r;
 
+	if (!(b->dev->caps & VIRTIO_BUFSHARE_CAP_HOST_PROPERTIES))
+		return -EOPNOTSUPP;
 	r = dev_apply_properties(&b->host, &b->guest, block, size);
 	if (r < 0)
 		return r;

@@ -126,15 +126,18 @@ struct dev_limits {
 	uint32_t max_buffers;
 	uint64_t max_buffer_size;
 	uint64_t max_total_size;
-	uint32_t max_ranges;
+	uint32_t max_ranges; /* once adjacent ones are merged */
+	char application[VIRTIO_BUFSHARE_APPLICATION_SIZE]; /* the only one it takes; empty: any */
 };
 
 struct dev {
 	const struct dev_ops *ops;
 	void *data;
 	struct dev_limits limits;
-	uint64_t caps; /* of the config space */
+	uint64_t offered_caps; /* of the config space */
+	uint64_t caps; /* in force since INIT */
 	uint64_t epoch; /* 0: the driver has not said INIT */
+	uint64_t last_epoch; /* that was in force last, and can be resumed; 0: none */
 	void *tree; /* of tsearch(3), buffers by id */
 	TAILQ_HEAD(dev_buffers, dev_buffer) buffers;
 	struct dev_buffers dying;
@@ -149,14 +152,14 @@ struct dev {
 void dev_init(struct dev *dev, const struct dev_ops *ops, void *data,
 	      const struct dev_limits *limits, uint64_t caps);
 
-/* Drops everything; deferred answers are given. */
+/* Drops everything but the epoch that can be resumed; deferred answers are given. */
 void dev_clear(struct dev *dev);
 
 /* A command of the control queue, copied out of the guest's memory. */
 void dev_command(struct dev *dev, void *token, const void *request, size_t size);
 
-/* The largest command this device takes. */
-size_t dev_max_command(const struct dev *dev);
+/* The largest command there is. */
+size_t dev_max_command(void);
 
 /* Takes the next thing to tell the guest. False: nothing. */
 bool dev_next_event(struct dev *dev, struct virtio_bufshare_event *event);
@@ -183,7 +186,7 @@ void dev_release(struct dev_slot *slot, uint64_t seq);
 /* There is room again: delivers what is pending. */
 void dev_flush(struct dev_slot *slot);
 
-/* Properties of the host side, a checked block. -ENOSPC, -ENOMEM. */
+/* Properties of the host side, a checked block. -EOPNOTSUPP: not in force; -ENOSPC, -ENOMEM. */
 int dev_set_host_properties(struct dev_buffer *buffer, const char *block, size_t size);
 
 void dev_damage_add(struct dev_damage *to, const struct dev_damage *damage);

@@ -164,14 +164,20 @@ static struct virtio_bufshare_request hdr(struct world *w, uint32_t type)
 						 .epoch = htole64(w->dev.epoch) };
 }
 
-static uint32_t init(struct world *w, uint64_t epoch)
+static uint32_t init_with(struct world *w, uint64_t epoch, uint64_t caps)
 {
 	const struct virtio_bufshare_init req = {
 		.hdr = { .type = htole32(VIRTIO_BUFSHARE_CMD_INIT), .epoch = htole64(epoch) },
 		.version = htole32(VIRTIO_BUFSHARE_VERSION),
+		.caps = htole64(caps),
 	};
 
 	return command(w, &req, sizeof(req));
+}
+
+static uint32_t init(struct world *w, uint64_t epoch)
+{
+	return init_with(w, epoch, VIRTIO_BUFSHARE_CAP_HOST_PROPERTIES);
 }
 
 static int setup(void **state)
@@ -257,6 +263,43 @@ static void test_init(void **state)
 	assert_int_equal(init(w, epoch + 77), OK);
 	assert_true(w->dev.epoch != epoch && w->dev.epoch != epoch + 77); /* made here, not there */
 	assert_int_equal(le64toh(w->answer.init.epoch), w->dev.epoch);
+}
+
+/* After a reset, as when the guest was suspended, the last epoch goes on, no earlier one. */
+static void test_init_resumes(void **state)
+{
+	struct world *w = *state;
+	uint64_t first = w->dev.epoch, second;
+
+	dev_clear(&w->dev);
+	assert_int_equal(init(w, first), OK);
+	assert_int_equal(w->dev.epoch, first);
+	assert_int_equal(init(w, 0), OK);
+	second = w->dev.epoch;
+	assert_int_not_equal(second, first);
+	dev_clear(&w->dev);
+	assert_int_equal(init(w, first), OK);
+	assert_int_not_equal(w->dev.epoch, first);
+	assert_int_not_equal(w->dev.epoch, second);
+}
+
+/* What INIT did not ask for is not there. */
+static void test_caps(void **state)
+{
+	struct world *w = *state;
+	struct virtio_bufshare_named req;
+	struct dev_buffer *b;
+
+	assert_int_equal(init_with(w, 0, 0), OK);
+	assert_int_equal(le64toh(w->answer.init.caps), 0);
+	b = registered(w, 1);
+	req.hdr = hdr(w, VIRTIO_BUFSHARE_CMD_GET_PROPERTIES);
+	req.buffer = htole64(1);
+	assert_int_equal(command(w, &req, sizeof(req)), UNSUPPORTED);
+	assert_int_equal(dev_set_host_properties(b, "host.a=1", 9), -EOPNOTSUPP);
+	assert_null(props_get(&b->host, "host.a"));
+	assert_int_equal(init(w, 0), OK);
+	assert_int_equal(le64toh(w->answer.init.caps), VIRTIO_BUFSHARE_CAP_HOST_PROPERTIES);
 }
 
 static void test_init_wrong(void **state)
@@ -357,7 +400,7 @@ static void test_register_wrong(void **state)
 	WRONG(r.hdr.size = htole64(17 * PAGE), LIMIT);
 	WRONG(r.hdr.num_ranges = htole32(1), INVALID);
 	WRONG(r.hdr.num_ranges = htole32(3), INVALID);
-	WRONG(r.hdr.num_ranges = htole32(9), LIMIT);
+	WRONG(r.hdr.num_ranges = htole32(9), INVALID);
 	WRONG(r.hdr.num_ranges = htole32(UINT32_MAX), LIMIT);
 	WRONG(r.hdr.properties_size = htole32(23), INVALID);
 	WRONG(r.hdr.properties_size = htole32(25), INVALID);
@@ -367,6 +410,7 @@ static void test_register_wrong(void **state)
 	WRONG(r.hdr.application[0] = '/', INVALID);
 	WRONG(r.hdr.application[63] = 'x', INVALID);
 	WRONG(r.hdr.uuid[3] = 1, INVALID);
+	WRONG(r.hdr.seq = htole64(1), INVALID); /* without AGAIN */
 	WRONG(r.ranges[0].addr = htole64(1), INVALID);
 	WRONG(r.ranges[0].addr = htole64(0ULL - PAGE), INVALID);
 	WRONG(r.ranges[0].size = 0, INVALID);
@@ -382,6 +426,54 @@ static void test_register_wrong(void **state)
 		assert_int_equal(command(w, &right, i), INVALID);
 	assert_int_equal(w->dev.num_buffers, 0);
 	assert_int_equal(w->exports, 0);
+}
+
+/* The limit counts what is left when adjacent ranges are one. */
+static void test_register_many_ranges(void **state)
+{
+	struct world *w = *state;
+	struct {
+		struct virtio_bufshare_register hdr;
+		struct virtio_bufshare_range ranges[9];
+	} r = { .hdr = good(w, 1).hdr };
+	unsigned int i;
+
+	r.hdr.size = htole64(9 * PAGE);
+	r.hdr.num_ranges = htole32(9);
+	r.hdr.properties_size = 0;
+	for (i = 0; i < 9; i++)
+		r.ranges[i] = (struct virtio_bufshare_range){ htole64(2 * i * PAGE), htole64(PAGE) };
+	assert_int_equal(command(w, &r, sizeof(r)), LIMIT);
+	assert_int_equal(le32toh(w->answer.hdr.detail), VIRTIO_BUFSHARE_LIMIT_RANGES);
+	r.ranges[1].addr = htole64(PAGE);
+	assert_int_equal(command(w, &r, sizeof(r)), OK);
+	assert_int_equal(dev_find(&w->dev, 1)->num_ranges, 8);
+}
+
+static void test_register_again(void **state)
+{
+	struct world *w = *state;
+	struct reg r = good(w, 1);
+
+	r.hdr.hdr.flags = htole32(VIRTIO_BUFSHARE_REGISTER_AGAIN);
+	r.hdr.seq = htole64(7);
+	assert_int_equal(send_register(w, &r), OK);
+	assert_int_equal(dev_find(&w->dev, 1)->seq, 7);
+	assert_int_equal(dev_find(&w->dev, 1)->released, 7);
+}
+
+static void test_register_application(void **state)
+{
+	struct world *w = *state;
+	struct reg r = good(w, 1);
+
+	strcpy(w->dev.limits.application, "other.app");
+	assert_int_equal(send_register(w, &r), VIRTIO_BUFSHARE_STATUS_DENIED);
+	strcpy(w->dev.limits.application, "test.app2");
+	assert_int_equal(send_register(w, &r), VIRTIO_BUFSHARE_STATUS_DENIED);
+	memset(w->dev.limits.application, 0, sizeof(w->dev.limits.application));
+	strcpy(w->dev.limits.application, "test.app");
+	assert_int_equal(send_register(w, &r), OK);
 }
 
 static void test_register_export_fails(void **state)
@@ -882,12 +974,17 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_init),
+		TEST(test_init_resumes),
+		TEST(test_caps),
 		TEST(test_init_wrong),
 		TEST(test_no_command),
 		TEST(test_epoch),
 		TEST(test_register),
 		TEST(test_register_merges),
 		TEST(test_register_wrong),
+		TEST(test_register_many_ranges),
+		TEST(test_register_again),
+		TEST(test_register_application),
 		TEST(test_register_export_fails),
 		TEST(test_register_limits),
 		TEST(test_unregister),

@@ -53,7 +53,8 @@ static void start(struct world *w, int export_mode)
 		.device = {
 			.magic = htole32(VIRTIO_BUFSHARE_MAGIC),
 			.version = htole32(VIRTIO_BUFSHARE_VERSION),
-			.caps = htole64(VIRTIO_BUFSHARE_CAP_HOST_PROPERTIES),
+			.caps = htole64(VIRTIO_BUFSHARE_CAP_HOST_PROPERTIES |
+					VIRTIO_BUFSHARE_CAP_ZERO_COPY),
 			.label = "test",
 			.max_buffers = htole32(8),
 			.max_buffer_size = htole64(1 << 20),
@@ -117,17 +118,23 @@ static struct virtio_bufshare_request hdr(struct world *w, uint32_t type)
 	return (struct virtio_bufshare_request){ .type = htole32(type), .epoch = htole64(w->epoch) };
 }
 
-static void guest_init(struct world *w)
+static void guest_init_with(struct world *w, uint64_t caps)
 {
 	const struct virtio_bufshare_init req = {
 		.hdr.type = htole32(VIRTIO_BUFSHARE_CMD_INIT),
 		.version = htole32(VIRTIO_BUFSHARE_VERSION),
+		.caps = htole64(caps),
 	};
 	struct virtio_bufshare_init_response resp;
 
 	assert_int_equal(ff_command(w->ff, &req, sizeof(req), &resp, sizeof(resp)), sizeof(resp));
 	assert_int_equal(le32toh(resp.hdr.status), VIRTIO_BUFSHARE_STATUS_OK);
 	w->epoch = le64toh(resp.epoch);
+}
+
+static void guest_init(struct world *w)
+{
+	guest_init_with(w, VIRTIO_BUFSHARE_CAP_HOST_PROPERTIES | VIRTIO_BUFSHARE_CAP_ZERO_COPY);
 }
 
 static void guest_register(struct world *w, uint64_t id)
@@ -300,6 +307,34 @@ static void test_zero_copy(void **state)
 	check_contents(host, 1, 0x11);
 	guest_write(w, 0x22);
 	check_contents(host, 1, 0x22);
+	bufshare_host_unref(host);
+}
+
+/* A driver that does not ask for it gets copies, whatever the host could do. */
+static void test_zero_copy_not_in_force(void **state)
+{
+	struct world *w = *state;
+	struct bufshare_host *host = consumer(w, "*");
+	struct bufshare_host_buffer *buf;
+	const char *scale;
+
+	guest_init_with(w, 0);
+	guest_write(w, 0x11);
+	guest_register(w, 1);
+	expect(w, host, BUFSHARE_EVENT_ADDED);
+	guest_update(w, 1, 1);
+	expect(w, host, BUFSHARE_EVENT_UPDATED);
+	guest_write(w, 0x22);
+	check_contents(host, 1, 0x11);
+
+	/* Nor does a consumer set properties that the driver could not read. */
+	assert_int_equal(bufshare_host_get_buffer(host, 1, &buf), 0);
+	assert_int_equal(bufshare_host_buffer_set_property(buf, "host.scale", "2"), 0);
+	release(host, 1, 1);
+	guest_update(w, 1, 2);
+	expect(w, host, BUFSHARE_EVENT_UPDATED); /* which is no reason to be disconnected */
+	assert_int_equal(bufshare_host_buffer_get_property(buf, "host.scale", &scale), -ENOENT);
+	bufshare_host_buffer_unref(buf);
 	bufshare_host_unref(host);
 }
 
@@ -533,6 +568,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_register_to_released),
 		cmocka_unit_test_setup_teardown(test_zero_copy, setup_memfd, teardown),
+		cmocka_unit_test_setup_teardown(test_zero_copy_not_in_force, setup_memfd, teardown),
 		TEST(test_two_consumers),
 		TEST(test_other_application),
 		TEST(test_late_consumer),
