@@ -16,14 +16,15 @@
 
 #define JSON_SCHEMA 1
 
+/* What the tool says to the shell; part of bufsharectl(1). */
 enum exit_status {
 	EXIT_OK = 0,
 	EXIT_FAILED = 1,
-	EXIT_USAGE = 2,
-	EXIT_NOT_FOUND = 3,
+	EXIT_USAGE = 2, /* called in a wrong way; nothing was done */
+	EXIT_NOT_FOUND = 3, /* no such device, buffer, property or daemon */
 	EXIT_PERMISSION = 4,
 	EXIT_TIMEOUT = 5,
-	EXIT_PROTOCOL = 6,
+	EXIT_PROTOCOL = 6, /* the other side is not what was expected */
 };
 
 enum json_style {
@@ -37,30 +38,64 @@ struct ctl {
 	const char *device; /* label, path or number; NULL: the only one */
 	const char *socket; /* of a daemon; NULL: this is the guest */
 	int json; /* enum json_style */
+	bool color; /* standard output takes colours */
 	bool quiet;
-	const struct verb *verb; /* for messages */
+	bool legend; /* columns have titles */
+	const struct verb *verb; /* for messages, and for next_option() */
 	int signals; /* signalfd of what interrupts */
 };
 
-enum verb_flags {
-	VERB_GUEST = 1 << 0,
-	VERB_HOST = 1 << 1,
+/* What a shell completes an argument with. */
+enum complete {
+	COMPLETE_NOTHING,
+	COMPLETE_FILE,
+	COMPLETE_VERB,
+	COMPLETE_WORDS, /* of the list beside it */
 };
 
+enum option_flags {
+	OPTION_GUEST = 1 << 0, /* not with -H */
+	OPTION_HOST = 1 << 1, /* only with -H */
+};
+
+/* An option. Its code is its letter, or for one without a letter a number from 256 on. */
+struct option_row {
+	int code;
+	const char *name; /* the long form; NULL ends a list */
+	const char *arg; /* NULL: takes none; "[...]": the long form may have one */
+	const char *help;
+	unsigned int flags; /* enum option_flags; 0: everywhere */
+	int complete; /* enum complete: what arg is */
+	const char *words;
+};
+
+/*
+ * A verb. A verb that works anywhere has the same function twice. It gets its own
+ * arguments, argv[0] is its name, and returns an exit status.
+ */
 struct verb {
 	const char *name;
-	const char *args;
-	const char *help;
-	const char *options; /* a line each, or NULL */
-	unsigned int flags; /* enum verb_flags: where it works; 0: anywhere */
-	int (*run)(struct ctl *ctl, int argc, char **argv);
+	const char *args; /* for the usage line */
+	const char *help; /* one line, not a sentence */
+	const struct option_row *options; /* NULL: none */
+	int (*guest)(struct ctl *ctl, int argc, char **argv); /* NULL: needs -H */
+	int (*host)(struct ctl *ctl, int argc, char **argv); /* NULL: not with -H */
+	int complete; /* enum complete: what its arguments are */
+	const char *words;
 };
 
-/* The one table; its end has no name. */
+/* verbs.c: the one table, its end has no name, and the options before a verb. */
 extern const struct verb verbs[];
+extern const struct option_row global_options[];
 
-int cmd_buffers(struct ctl *ctl, int argc, char **argv);
-int cmd_capture(struct ctl *ctl, int argc, char **argv);
+enum global_option {
+	GLOBAL_COLOR = 256,
+	GLOBAL_NO_LEGEND,
+};
+
+int cmd_buffers_guest(struct ctl *ctl, int argc, char **argv);
+int cmd_buffers_host(struct ctl *ctl, int argc, char **argv);
+int cmd_capture_host(struct ctl *ctl, int argc, char **argv);
 int cmd_devices(struct ctl *ctl, int argc, char **argv);
 int cmd_help(struct ctl *ctl, int argc, char **argv);
 int cmd_load(struct ctl *ctl, int argc, char **argv);
@@ -68,8 +103,35 @@ int cmd_monitor(struct ctl *ctl, int argc, char **argv);
 int cmd_pattern(struct ctl *ctl, int argc, char **argv);
 int cmd_qemu_args(struct ctl *ctl, int argc, char **argv);
 int cmd_share(struct ctl *ctl, int argc, char **argv);
-int cmd_show(struct ctl *ctl, int argc, char **argv);
+int cmd_show_guest(struct ctl *ctl, int argc, char **argv);
+int cmd_show_host(struct ctl *ctl, int argc, char **argv);
 int cmd_unload(struct ctl *ctl, int argc, char **argv);
+
+/* ---- options.c ---- */
+
+/*
+ * getopt_long() with the options of ctl->verb: the code of the next one, its argument in
+ * optarg; -1 when only arguments are left, from argv[optind] on; or OPTION_WRONG when it
+ * has said what is wrong, after which the verb returns EXIT_USAGE.
+ */
+#define OPTION_WRONG '?'
+int next_option(const struct ctl *ctl, int argc, char **argv);
+
+/* The same for the options before the verb. */
+int next_global_option(const struct ctl *ctl, int argc, char **argv);
+
+/* For a verb without options: whether it has exactly n arguments, from argv[1] on. */
+bool only_arguments(const struct ctl *ctl, int argc, char **argv, int n);
+
+/* ---- help.c ---- */
+
+void help_all(void);
+void help_verb(const struct verb *verb);
+
+/* The verb of that name, or NULL after it has proposed the nearest. */
+const struct verb *find_verb(const char *name);
+
+/* ---- util.c ---- */
 
 /*
  * Says what failed, why (error, negative errno; 0: the text says it all) and what to do
@@ -89,6 +151,9 @@ int open_device(struct ctl *ctl, struct bufshare_device **dev);
 
 /* Connects to the daemon; application NULL: all. EXIT_OK, or it has said why not. */
 int connect_host(struct ctl *ctl, const char *application, struct bufshare_host **host);
+
+/* Reads events until every buffer that is there has been told. EXIT_OK, or it has said why not. */
+int sync_host(struct ctl *ctl, struct bufshare_host *host);
 
 /*
  * Waits until fd is readable. 1: it is; 0: the deadline (CLOCK_MONOTONIC, 0: none) has
@@ -119,6 +184,19 @@ struct json_object *json_new(void); /* an object that begins with the schema */
 void json_add_string(struct json_object *o, const char *key, const char *value);
 void json_add_u64(struct json_object *o, const char *key, uint64_t value);
 void json_add_uuid(struct json_object *o, const char *key, const uint8_t uuid[BUFSHARE_UUID_SIZE]);
+
+/* What switches a terminal to a style, STYLE_NONE back; "" where no colours are wanted. */
+enum style {
+	STYLE_NONE,
+	STYLE_TITLE,
+	STYLE_GOOD,
+	STYLE_WARN,
+	STYLE_BAD,
+};
+const char *style(const struct ctl *ctl, int style);
+
+/* Prints text of the other side, which a terminal must not obey: control characters become "?". */
+void print_clean(const char *text);
 
 /* Prints one object in the style asked for. */
 void json_print(const struct ctl *ctl, struct json_object *o);

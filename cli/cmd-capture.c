@@ -22,14 +22,9 @@ struct capture {
 
 static int parse(struct ctl *ctl, int argc, char **argv, struct capture *c)
 {
-	static const struct option options[] = {
-		{ "next", no_argument, NULL, 'x' },
-		{ "timeout", required_argument, NULL, 't' },
-		{ 0 }
-	};
 	int o;
 
-	while ((o = getopt_long(argc, argv, "xt:", options, NULL)) != -1) {
+	while ((o = next_option(ctl, argc, argv)) != -1) {
 		switch (o) {
 		case 'x':
 			c->next = true;
@@ -135,7 +130,7 @@ static int wait_contents(struct ctl *ctl, const struct capture *c, struct bufsha
 	}
 }
 
-int cmd_capture(struct ctl *ctl, int argc, char **argv)
+int cmd_capture_host(struct ctl *ctl, int argc, char **argv)
 {
 	_cleanup_(cleanup_host) struct bufshare_host *host = NULL;
 	_cleanup_(cleanup_host_buffer) struct bufshare_host_buffer *buf = NULL;

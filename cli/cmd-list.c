@@ -22,7 +22,7 @@ int cmd_devices(struct ctl *ctl, int argc, char **argv)
 	size_t n, i;
 	int r;
 
-	if (argc > 1)
+	if (!only_arguments(ctl, argc, argv, 0))
 		return usage(ctl, "takes no argument");
 	r = bufshare_device_enumerate(&devs, &n);
 	if (r < 0)
@@ -166,28 +166,6 @@ static struct json_object *host_buffer(const struct bufshare_host_buffer *buf)
 	return o;
 }
 
-/* Reads events until every buffer that is there has been told. */
-static int host_sync(struct ctl *ctl, struct bufshare_host *host)
-{
-	const uint64_t deadline = now_ns() + 10000000000ull;
-	struct bufshare_event ev;
-	int r;
-
-	for (;;) {
-		r = bufshare_host_read_event(host, &ev);
-		if (r == 0 && ev.type == BUFSHARE_EVENT_SYNCED)
-			return EXIT_OK;
-		if (r == 0)
-			continue;
-		if (r == -EAGAIN)
-			r = wait_for(ctl, bufshare_host_get_fd(host), deadline);
-		if (r == 0)
-			r = -ETIMEDOUT;
-		if (r < 0)
-			return fail(ctl, r, NULL, "the daemon does not list its buffers");
-	}
-}
-
 static int host_buffers(struct ctl *ctl)
 {
 	_cleanup_(cleanup_host) struct bufshare_host *host = NULL;
@@ -197,7 +175,7 @@ static int host_buffers(struct ctl *ctl)
 
 	r = connect_host(ctl, "*", &host);
 	if (r == 0)
-		r = host_sync(ctl, host);
+		r = sync_host(ctl, host);
 	if (r)
 		return r;
 	while (bufshare_host_next_buffer(host, &id) == 0) {
@@ -221,7 +199,7 @@ static int host_show(struct ctl *ctl, uint64_t id)
 
 	r = connect_host(ctl, "*", &host);
 	if (r == 0)
-		r = host_sync(ctl, host);
+		r = sync_host(ctl, host);
 	if (r)
 		return r;
 	r = bufshare_host_get_buffer(host, id, &buf);
@@ -242,27 +220,48 @@ static int host_show(struct ctl *ctl, uint64_t id)
 
 /* ---- the verbs ---- */
 
-int cmd_buffers(struct ctl *ctl, int argc, char **argv)
+static int parse_buffers(struct ctl *ctl, int argc, char **argv, bool *all)
 {
-	static const struct option options[] = { { "all", no_argument, NULL, 'a' }, { 0 } };
-	bool all = false;
 	int c;
 
-	while ((c = getopt_long(argc, argv, "a", options, NULL)) != -1) {
+	while ((c = next_option(ctl, argc, argv)) != -1) {
 		if (c != 'a')
 			return EXIT_USAGE;
-		all = true;
+		*all = true;
 	}
-	if (optind < argc)
-		return usage(ctl, "takes no argument");
-	return ctl->socket ? host_buffers(ctl) : guest_buffers(ctl, all);
+	return optind < argc ? usage(ctl, "takes no argument") : EXIT_OK;
 }
 
-int cmd_show(struct ctl *ctl, int argc, char **argv)
+int cmd_buffers_guest(struct ctl *ctl, int argc, char **argv)
+{
+	bool all = false;
+	int status = parse_buffers(ctl, argc, argv, &all);
+
+	return status ? status : guest_buffers(ctl, all);
+}
+
+int cmd_buffers_host(struct ctl *ctl, int argc, char **argv)
+{
+	bool all = false;
+	int status = parse_buffers(ctl, argc, argv, &all);
+
+	return status ? status : host_buffers(ctl);
+}
+
+int cmd_show_guest(struct ctl *ctl, int argc, char **argv)
 {
 	uint64_t id;
 
-	if (argc != 2 || !parse_u64(argv[1], UINT64_MAX, &id))
+	if (!only_arguments(ctl, argc, argv, 1) || !parse_u64(argv[optind], UINT64_MAX, &id))
 		return usage(ctl, "wants the id of a buffer");
-	return ctl->socket ? host_show(ctl, id) : guest_show(ctl, id);
+	return guest_show(ctl, id);
+}
+
+int cmd_show_host(struct ctl *ctl, int argc, char **argv)
+{
+	uint64_t id;
+
+	if (!only_arguments(ctl, argc, argv, 1) || !parse_u64(argv[optind], UINT64_MAX, &id))
+		return usage(ctl, "wants the id of a buffer");
+	return host_show(ctl, id);
 }

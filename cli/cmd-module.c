@@ -28,17 +28,16 @@ static void cleanup_module(struct kmod_module **mod)
 	kmod_module_unref(*mod);
 }
 
-static int dry_run_option(int argc, char **argv, bool *dry_run)
+static int dry_run_option(struct ctl *ctl, int argc, char **argv, bool *dry_run)
 {
-	static const struct option options[] = { { "dry-run", no_argument, NULL, 'n' }, { 0 } };
 	int c;
 
-	while ((c = getopt_long(argc, argv, "n", options, NULL)) != -1) {
+	while ((c = next_option(ctl, argc, argv)) != -1) {
 		if (c != 'n')
 			return EXIT_USAGE;
 		*dry_run = true;
 	}
-	return optind < argc ? EXIT_USAGE : EXIT_OK;
+	return optind < argc ? usage(ctl, "takes no argument") : EXIT_OK;
 }
 
 static int load_failed(struct ctl *ctl, int r)
@@ -64,8 +63,8 @@ int cmd_load(struct ctl *ctl, int argc, char **argv)
 	bool dry_run = false;
 	int r;
 
-	if (dry_run_option(argc, argv, &dry_run))
-		return usage(ctl, "takes no argument but --dry-run");
+	if (dry_run_option(ctl, argc, argv, &dry_run))
+		return EXIT_USAGE;
 	if (!ctx)
 		return fail(ctl, -ENOMEM, NULL, "cannot use libkmod");
 	r = kmod_module_new_from_lookup(ctx, MODULE, &list);
@@ -94,8 +93,8 @@ int cmd_unload(struct ctl *ctl, int argc, char **argv)
 	bool dry_run = false;
 	int r;
 
-	if (dry_run_option(argc, argv, &dry_run))
-		return usage(ctl, "takes no argument but --dry-run");
+	if (dry_run_option(ctl, argc, argv, &dry_run))
+		return EXIT_USAGE;
 	if (!ctx)
 		return fail(ctl, -ENOMEM, NULL, "cannot use libkmod");
 	r = kmod_module_new_from_name(ctx, MODULE, &mod);

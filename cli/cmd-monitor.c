@@ -20,16 +20,10 @@ struct monitor {
 
 static int parse(struct ctl *ctl, int argc, char **argv, struct monitor *m)
 {
-	static const struct option options[] = {
-		{ "application", required_argument, NULL, 'a' },
-		{ "count", required_argument, NULL, 'n' },
-		{ "idle-timeout", required_argument, NULL, 'i' },
-		{ 0 }
-	};
 	bool ok = true;
 	int c;
 
-	while (ok && (c = getopt_long(argc, argv, "a:n:i:", options, NULL)) != -1) {
+	while (ok && (c = next_option(ctl, argc, argv)) != -1) {
 		switch (c) {
 		case 'a':
 			m->application = optarg;

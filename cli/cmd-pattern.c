@@ -59,17 +59,10 @@ static bool parse_size(const char *s, struct pattern *p)
 
 static int parse(struct ctl *ctl, int argc, char **argv, struct pattern *p)
 {
-	static const struct option options[] = {
-		{ "application", required_argument, NULL, 'a' },
-		{ "fps", required_argument, NULL, 'f' },
-		{ "frames", required_argument, NULL, 'n' },
-		{ "buffers", required_argument, NULL, 'b' },
-		{ 0 }
-	};
 	bool ok;
 	int c;
 
-	while ((c = getopt_long(argc, argv, "a:f:n:b:", options, NULL)) != -1) {
+	while ((c = next_option(ctl, argc, argv)) != -1) {
 		ok = true;
 		switch (c) {
 		case 'a':

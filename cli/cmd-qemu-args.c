@@ -12,18 +12,12 @@
 
 int cmd_qemu_args(struct ctl *ctl, int argc, char **argv)
 {
-	static const struct option options[] = {
-		{ "socket", required_argument, NULL, 's' },
-		{ "memory", required_argument, NULL, 'm' },
-		{ "cloud-hypervisor", no_argument, NULL, 'c' },
-		{ 0 }
-	};
 	const char *sockets[MAX_SOCKETS] = { "/tmp/bufshare" }, *memory = "1G";
 	bool cloud = false;
 	size_t n = 0, i;
 	int c;
 
-	while ((c = getopt_long(argc, argv, "s:m:c", options, NULL)) != -1) {
+	while ((c = next_option(ctl, argc, argv)) != -1) {
 		switch (c) {
 		case 's':
 			if (n == MAX_SOCKETS)

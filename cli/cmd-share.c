@@ -28,16 +28,9 @@ struct share {
 
 static int parse(struct ctl *ctl, int argc, char **argv, struct share *s)
 {
-	static const struct option options[] = {
-		{ "application", required_argument, NULL, 'a' },
-		{ "property", required_argument, NULL, 'p' },
-		{ "timeout", required_argument, NULL, 't' },
-		{ "hold", no_argument, NULL, 'k' },
-		{ 0 }
-	};
 	int c;
 
-	while ((c = getopt_long(argc, argv, "a:p:t:k", options, NULL)) != -1) {
+	while ((c = next_option(ctl, argc, argv)) != -1) {
 		switch (c) {
 		case 'a':
 			s->application = optarg;

@@ -47,11 +47,23 @@ void json_print(const struct ctl *ctl, struct json_object *o)
 	fflush(stdout);
 }
 
-/* Text of the guest's can hold anything; a terminal must not obey it. */
-static void print_clean(const char *s)
+const char *style(const struct ctl *ctl, int style)
 {
-	for (; *s; s++)
-		putchar((unsigned char)*s < 0x20 || *s == 0x7f ? '?' : *s);
+	static const char *const codes[] = {
+		[STYLE_NONE] = "\033[0m",
+		[STYLE_TITLE] = "\033[1m",
+		[STYLE_GOOD] = "\033[32m",
+		[STYLE_WARN] = "\033[33m",
+		[STYLE_BAD] = "\033[31m",
+	};
+
+	return ctl->color ? codes[style] : "";
+}
+
+void print_clean(const char *text)
+{
+	for (; *text; text++)
+		putchar((unsigned char)*text < 0x20 || *text == 0x7f ? '?' : *text);
 }
 
 static const char *text_of(struct json_object *o, const char *key)
@@ -65,28 +77,56 @@ static const char *text_of(struct json_object *o, const char *key)
 	return json_object_get_string(value);
 }
 
-static void print_columns(struct json_object *list, const char *const keys[])
+static size_t column_width(const struct ctl *ctl, struct json_object *list, const char *key)
 {
-	size_t rows = json_object_array_length(list), i, k;
+	size_t width = ctl->legend ? strlen(key) : 0, i;
 
-	for (i = 0; i <= rows; i++) {
-		for (k = 0; keys[k]; k++) {
-			size_t width = strlen(keys[k]), j;
-			const char *text = keys[k];
+	for (i = 0; i < json_object_array_length(list); i++) {
+		size_t n = strlen(text_of(json_object_array_get_idx(list, i), key));
 
-			for (j = 0; j < rows; j++) {
-				size_t n = strlen(text_of(json_object_array_get_idx(list, j), keys[k]));
-
-				width = n > width ? n : width;
-			}
-			if (i)
-				text = text_of(json_object_array_get_idx(list, i - 1), keys[k]);
-			print_clean(text);
-			if (keys[k + 1])
-				printf("%*s", (int)(width - strlen(text)) + 2, "");
-		}
-		putchar('\n');
+		width = n > width ? n : width;
 	}
+	return width;
+}
+
+/* o NULL: the titles. */
+static void print_row(const struct ctl *ctl, struct json_object *list, struct json_object *o,
+		      const char *const keys[])
+{
+	size_t k;
+
+	for (k = 0; keys[k]; k++) {
+		const char *text = o ? text_of(o, keys[k]) : keys[k];
+
+		if (!o)
+			fputs(style(ctl, STYLE_TITLE), stdout);
+		print_clean(text);
+		if (!o)
+			fputs(style(ctl, STYLE_NONE), stdout);
+		if (keys[k + 1])
+			printf("%*s", (int)(column_width(ctl, list, keys[k]) - strlen(text)) + 2, "");
+	}
+	putchar('\n');
+}
+
+static void print_columns(const struct ctl *ctl, struct json_object *list, const char *const keys[])
+{
+	size_t i;
+
+	if (ctl->legend)
+		print_row(ctl, list, NULL, keys);
+	for (i = 0; i < json_object_array_length(list); i++)
+		print_row(ctl, list, json_object_array_get_idx(list, i), keys);
+}
+
+/* The same object with the schema in front. */
+static struct json_object *with_schema(struct json_object *o)
+{
+	struct json_object *all = json_new();
+
+	json_object_object_foreach(o, key, value)
+		json_object_object_add(all, key, json_object_get(value));
+	return all;
 }
 
 void print_list(const struct ctl *ctl, const char *name, struct json_object *list,
@@ -97,10 +137,13 @@ void print_list(const struct ctl *ctl, const char *name, struct json_object *lis
 
 	if (ctl->json == JSON_OFF) {
 		if (rows)
-			print_columns(list, keys);
+			print_columns(ctl, list, keys);
 	} else if (ctl->json == JSON_LINES) {
-		for (i = 0; i < rows; i++)
-			json_print(ctl, json_object_array_get_idx(list, i));
+		for (i = 0; i < rows; i++) {
+			o = with_schema(json_object_array_get_idx(list, i));
+			json_print(ctl, o);
+			json_object_put(o);
+		}
 	} else {
 		o = json_new();
 		json_object_object_add(o, name, json_object_get(list));

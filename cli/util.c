@@ -62,7 +62,8 @@ int usage(const struct ctl *ctl, const char *format, ...)
 	va_start(ap, format);
 	vfprintf(stderr, format, ap);
 	va_end(ap);
-	fprintf(stderr, "; see: bufsharectl help %s\n", ctl->verb ? ctl->verb->name : "");
+	fprintf(stderr, "; see: bufsharectl help%s%s\n", ctl->verb ? " " : "",
+		ctl->verb ? ctl->verb->name : "");
 	return EXIT_USAGE;
 }
 
@@ -181,6 +182,27 @@ int connect_host(struct ctl *ctl, const char *application, struct bufshare_host 
 	else if (r == -EPROTO)
 		hint = "this is not the consumer socket of a daemon of this version";
 	return fail(ctl, r, hint, "cannot connect to %s", ctl->socket);
+}
+
+int sync_host(struct ctl *ctl, struct bufshare_host *host)
+{
+	const uint64_t deadline = now_ns() + 10000000000ull;
+	struct bufshare_event ev;
+	int r;
+
+	for (;;) {
+		r = bufshare_host_read_event(host, &ev);
+		if (r == 0 && ev.type == BUFSHARE_EVENT_SYNCED)
+			return EXIT_OK;
+		if (r == 0)
+			continue;
+		if (r == -EAGAIN)
+			r = wait_for(ctl, bufshare_host_get_fd(host), deadline);
+		if (r == 0)
+			r = -ETIMEDOUT;
+		if (r < 0)
+			return fail(ctl, r, NULL, "the daemon does not list its buffers");
+	}
 }
 
 /* ---- waiting ---- */

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The verbs. Help, what is accepted, completion and the check of the manual page all come
+ * from this table.
+ */
+#include "cli/cli.h"
+
+#define OPTIONS(...) (const struct option_row[]){ __VA_ARGS__, { 0 } }
+
+#define OPTION_DRY_RUN { 'n', "dry-run", NULL, "only say what would be done" }
+
+const struct option_row global_options[] = {
+	{ 'd', "device", "LABEL|PATH|N", "which device, if there are several", OPTION_GUEST,
+	  COMPLETE_FILE },
+	{ 'H', "host", "SOCKET", "talk to a daemon, at its consumer socket", OPTION_HOST,
+	  COMPLETE_FILE },
+	{ 'j', "json", "[STYLE]", "short, pretty, lines or off (-j: pretty on a terminal)", 0,
+	  COMPLETE_WORDS, "short pretty lines off" },
+	{ 'q', "quiet", NULL, "no messages but errors" },
+	{ GLOBAL_COLOR, "color", "WHEN", "auto, always or never", 0, COMPLETE_WORDS, "auto always never" },
+	{ GLOBAL_NO_LEGEND, "no-legend", NULL, "no titles above columns" },
+	{ 'V', "version", NULL, "print the version" },
+	{ 'h', "help", NULL, "print help; also behind a verb" },
+	{ 0 }
+};
+
+const struct verb verbs[] = {
+	{ "devices", "", "list the devices of this machine, without opening them", NULL,
+	  cmd_devices, NULL },
+
+	{ "buffers", "", "list registered buffers",
+	  OPTIONS({ 'a', "all", NULL, "of all programs; needs root", OPTION_GUEST }),
+	  cmd_buffers_guest, cmd_buffers_host },
+
+	{ "show", "ID", "show one buffer with its properties", NULL,
+	  cmd_show_guest, cmd_show_host },
+
+	{ "share", "FILE|-", "share a file until a host program took it; a PNG as a picture",
+	  OPTIONS({ 'a', "application", "NAME", "for which programs (bufsharectl.share)" },
+		  { 'p', "property", "NAME=VALUE", "set a property; repeatable" },
+		  { 't', "timeout", "SECONDS", "give up after that long" },
+		  { 'k', "hold", NULL, "keep it shared until interrupted" }),
+	  cmd_share, NULL, COMPLETE_FILE },
+
+	{ "pattern", "WIDTHxHEIGHT[:FORMAT]", "share a moving picture that shows its frame number",
+	  OPTIONS({ 'a', "application", "NAME", "for which programs (bufsharectl.pattern)" },
+		  { 'f', "fps", "N", "frames a second (30)" },
+		  { 'n', "frames", "N", "end after that many (0: when interrupted)" },
+		  { 'b', "buffers", "N", "draw into that many in turn (2)" }),
+	  cmd_pattern, NULL },
+
+	{ "monitor", "", "print events as they come",
+	  OPTIONS({ 'a', "application", "PATTERN", "of which buffers (*)", OPTION_HOST },
+		  { 'n', "count", "N", "end after that many" },
+		  { 'i', "idle-timeout", "SECONDS", "end when nothing came for that long" }),
+	  cmd_monitor, cmd_monitor },
+
+	{ "capture", "ID FILE.png|FILE.raw|-", "write what a buffer holds to a file",
+	  OPTIONS({ 'x', "next", NULL, "wait for its next update first" },
+		  { 't', "timeout", "SECONDS", "give up after that long (10)" }),
+	  NULL, cmd_capture_host, COMPLETE_FILE },
+
+	{ "load", "", "load the driver", OPTIONS(OPTION_DRY_RUN), cmd_load, NULL },
+	{ "unload", "", "unload the driver", OPTIONS(OPTION_DRY_RUN), cmd_unload, NULL },
+
+	{ "qemu-args", "", "print how a VM gets the device",
+	  OPTIONS({ 's', "socket", "PATH", "of the daemon; repeatable (/tmp/bufshare)", 0,
+		    COMPLETE_FILE },
+		  { 'm', "memory", "SIZE", "of the VM (1G)" },
+		  { 'c', "cloud-hypervisor", NULL, "for Cloud Hypervisor instead of QEMU" }),
+	  cmd_qemu_args, cmd_qemu_args },
+
+	{ "help", "[VERB]", "explain a verb", NULL, cmd_help, cmd_help, COMPLETE_VERB },
+	{ 0 }
+};
