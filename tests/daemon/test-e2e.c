@@ -17,7 +17,7 @@
 #include "common/cleanup.h"
 #include "daemon/fake-frontend.h"
 #include "host/daemon/backend.h"
-#include "host/fd-leak.h"
+#include "common/fd-leak.h"
 #include "host/lib/internal.h"
 
 #define PAGE 4096u

@@ -18,7 +18,7 @@
 #include "common/cleanup.h"
 #include "host/daemon/log.h"
 #include "host/daemon/loop.h"
-#include "host/fd-leak.h"
+#include "common/fd-leak.h"
 
 #define MS 1000000ULL
 

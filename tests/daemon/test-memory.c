@@ -18,7 +18,7 @@
 
 #include "common/cleanup.h"
 #include "host/daemon/memory.h"
-#include "host/fd-leak.h"
+#include "common/fd-leak.h"
 
 #define FILE_SIZE 0x10000ULL
 

@@ -20,7 +20,7 @@
 
 #include "common/cleanup.h"
 #include "daemon/messages.h"
-#include "host/fd-leak.h"
+#include "common/fd-leak.h"
 
 /* The message was malformed: the connection is closed and nothing is left of it. */
 static void expect_closed(struct fixture *f, int fds_before)

@@ -11,7 +11,7 @@
 
 #include "common/cleanup.h"
 #include "daemon/messages.h"
-#include "host/fd-leak.h"
+#include "common/fd-leak.h"
 
 /* Right but for one value. */
 static void refuse(struct fixture *f, uint32_t request, const union message_payload *p,

@@ -17,7 +17,7 @@
 
 #include "common/cleanup.h"
 #include "daemon/transport-fixture.h"
-#include "host/fd-leak.h"
+#include "common/fd-leak.h"
 
 static void set_vring(struct fixture *f, uint32_t request, uint32_t index, uint32_t num)
 {

@@ -11,7 +11,7 @@
 
 #include "common/cleanup.h"
 #include "daemon/transport-fixture.h"
-#include "host/fd-leak.h"
+#include "common/fd-leak.h"
 
 static void tell(struct fixture *f, char what)
 {

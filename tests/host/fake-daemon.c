@@ -15,7 +15,7 @@
 #include <cmocka.h>
 
 #include "host/fake-daemon.h"
-#include "host/fd-leak.h"
+#include "common/fd-leak.h"
 
 void fake_open(struct fake_daemon *f)
 {

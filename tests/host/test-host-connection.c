@@ -22,7 +22,7 @@
 #include <cmocka.h>
 
 #include "host/fake-daemon.h"
-#include "host/fd-leak.h"
+#include "common/fd-leak.h"
 
 #define SHORT_MS 50
 

@@ -16,7 +16,7 @@
 #include <cmocka.h>
 
 #include "host/fake-daemon.h"
-#include "host/fd-leak.h"
+#include "common/fd-leak.h"
 
 static uint64_t now_ns(void)
 {

@@ -18,7 +18,7 @@
 #include <cmocka.h>
 
 #include "host/fake-daemon.h"
-#include "host/fd-leak.h"
+#include "common/fd-leak.h"
 
 /* In sight before each script: one buffer that is free, and one whose update 2 is held. */
 #define FREE 7

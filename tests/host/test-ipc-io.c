@@ -17,7 +17,7 @@
 #include <cmocka.h>
 
 #include "common/cleanup.h"
-#include "host/fd-leak.h"
+#include "common/fd-leak.h"
 #include "host/ipc-io.h"
 
 struct pair {

@@ -3,7 +3,7 @@
 #include <stddef.h>
 #include <stdio.h>
 
-#include "host/fd-leak.h"
+#include "common/fd-leak.h"
 
 static int before;
 
