@@ -96,7 +96,7 @@ static int guest_buffers(struct ctl *ctl, bool all)
 	/* This program has none of its own: what it can show are the others'. */
 	r = bufshare_device_list_buffers(dev, all || geteuid() == 0, &ids, &n);
 	if (r < 0)
-		return fail(ctl, r, r == -EPERM ? "run it as root" : NULL, "cannot list buffers");
+		return fail(ctl, r, r == -EACCES ? "run it as root" : NULL, "cannot list buffers");
 	for (i = 0; i < n; i++)
 		if (bufshare_device_get_buffer_info(dev, ids[i], &info) == 0)
 			json_object_array_add(list, guest_buffer(&info));

@@ -328,7 +328,7 @@ static int list_ioctl(struct drm_device *drm, void *data, struct drm_file *file)
 	if (args->flags & ~DRM_BUFSHARE_LIST_ALL)
 		return -EINVAL;
 	if (all && !capable(CAP_SYS_ADMIN))
-		return -EPERM;
+		return -EACCES;
 
 	room = args->ids ? min(args->count, bdev->config.max_buffers) : 0;
 	ids = kvcalloc(max(room, 1U), sizeof(*ids), GFP_KERNEL);
@@ -356,7 +356,7 @@ static int reset_ioctl(struct drm_device *drm, void *data, struct drm_file *file
 		return bufshare_buffer_reset_file(file->driver_priv,
 						  VIRTIO_BUFSHARE_REASON_RESET, true);
 	if (!capable(CAP_SYS_ADMIN))
-		return -EPERM;
+		return -EACCES;
 	return bufshare_buffer_reset_all(file->driver_priv);
 }
 

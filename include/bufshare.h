@@ -115,7 +115,7 @@ struct bufshare_buffer_info {
 
 /*
  * The ids of this program's registered buffers, in ascending order; with all set,
- * of every program's (-EPERM without CAP_SYS_ADMIN). The caller frees *ids.
+ * of every program's (-EACCES without CAP_SYS_ADMIN). The caller frees *ids.
  */
 int bufshare_device_list_buffers(struct bufshare_device *dev, int all, uint64_t **ids, size_t *n);
 
