@@ -20,14 +20,51 @@ static struct bufshare_buffer *buffer_alloc(struct bufshare_device *dev)
 	if (buf) {
 		buf->refs = 1;
 		buf->dev = bufshare_device_ref(dev);
+		LIST_INSERT_HEAD(&dev->buffers, buf, link);
 	}
 	return buf;
+}
+
+/* Gives the buffer a new handle of the kernel's, which is closed in any case. */
+static int own_handle(struct bufshare_buffer *buf, uint32_t handle)
+{
+	buf->handle = calloc(1, sizeof(*buf->handle));
+	if (!buf->handle) {
+		ioctl_close(buf->dev->fd, handle);
+		return -ENOMEM;
+	}
+	*buf->handle = (struct handle){ .refs = 1, .handle = handle };
+	return 0;
+}
+
+/* The same for one that another buffer may have already. */
+static int share_handle(struct bufshare_buffer *buf, uint32_t handle)
+{
+	struct bufshare_buffer *other;
+
+	LIST_FOREACH(other, &buf->dev->buffers, link) {
+		if (other->handle && other->handle->handle == handle) {
+			buf->handle = other->handle;
+			buf->handle->refs++;
+			return 0;
+		}
+	}
+	return own_handle(buf, handle);
+}
+
+static void put_handle(struct bufshare_buffer *buf)
+{
+	if (!buf->handle || --buf->handle->refs > 0)
+		return;
+	ioctl_close(buf->dev->fd, buf->handle->handle);
+	free(buf->handle);
 }
 
 BUFSHARE_EXPORT int bufshare_buffer_new(struct bufshare_device *dev, uint64_t size,
 					struct bufshare_buffer **buf)
 {
 	_cleanup_(buffer_unrefp) struct bufshare_buffer *b = NULL;
+	uint32_t handle;
 	int r;
 
 	if (!dev || !size || !buf || size > dev->limits[BUFSHARE_LIMIT_BUFFER_SIZE])
@@ -40,7 +77,9 @@ BUFSHARE_EXPORT int bufshare_buffer_new(struct bufshare_device *dev, uint64_t si
 	if (!b)
 		return -ENOMEM;
 	b->size = size;
-	r = ioctl_create(dev->fd, &b->size, &b->handle);
+	r = ioctl_create(dev->fd, &b->size, &handle);
+	if (r == 0)
+		r = own_handle(b, handle);
 	if (r < 0)
 		return r;
 
@@ -52,6 +91,7 @@ BUFSHARE_EXPORT int bufshare_buffer_import(struct bufshare_device *dev, int dmab
 					   struct bufshare_buffer **buf)
 {
 	_cleanup_(buffer_unrefp) struct bufshare_buffer *b = NULL;
+	uint32_t handle;
 	off_t size;
 	int r;
 
@@ -68,7 +108,9 @@ BUFSHARE_EXPORT int bufshare_buffer_import(struct bufshare_device *dev, int dmab
 	if (!b)
 		return -ENOMEM;
 	b->size = (uint64_t)size;
-	r = ioctl_import(dev->fd, dmabuf_fd, &b->handle);
+	r = ioctl_import(dev->fd, dmabuf_fd, &handle);
+	if (r == 0)
+		r = share_handle(b, handle);
 	if (r < 0)
 		return r;
 
@@ -91,8 +133,8 @@ BUFSHARE_EXPORT struct bufshare_buffer *bufshare_buffer_unref(struct bufshare_bu
 		bufshare_buffer_unregister(buf);
 	if (buf->map)
 		munmap(buf->map, buf->size);
-	if (buf->handle)
-		ioctl_close(buf->dev->fd, buf->handle);
+	put_handle(buf);
+	LIST_REMOVE(buf, link);
 	props_clear(&buf->props);
 	bufshare_device_unref(buf->dev);
 	free(buf);
@@ -106,7 +148,7 @@ BUFSHARE_EXPORT uint64_t bufshare_buffer_get_size(const struct bufshare_buffer *
 
 BUFSHARE_EXPORT uint32_t bufshare_buffer_get_handle(const struct bufshare_buffer *buf)
 {
-	return buf ? buf->handle : 0;
+	return buf ? buf->handle->handle : 0;
 }
 
 BUFSHARE_EXPORT int bufshare_buffer_map(struct bufshare_buffer *buf, void **addr)
@@ -118,7 +160,7 @@ BUFSHARE_EXPORT int bufshare_buffer_map(struct bufshare_buffer *buf, void **addr
 	if (!buf || !addr)
 		return -EINVAL;
 	if (!buf->map) {
-		r = ioctl_map(buf->dev->fd, buf->handle, &offset);
+		r = ioctl_map(buf->dev->fd, buf->handle->handle, &offset);
 		if (r < 0)
 			return r;
 		map = mmap(NULL, buf->size, PROT_READ | PROT_WRITE, MAP_SHARED, buf->dev->fd,
@@ -133,7 +175,7 @@ BUFSHARE_EXPORT int bufshare_buffer_map(struct bufshare_buffer *buf, void **addr
 
 BUFSHARE_EXPORT int bufshare_buffer_export(struct bufshare_buffer *buf, int *dmabuf_fd)
 {
-	return buf && dmabuf_fd ? ioctl_export(buf->dev->fd, buf->handle, dmabuf_fd) : -EINVAL;
+	return buf && dmabuf_fd ? ioctl_export(buf->dev->fd, buf->handle->handle, dmabuf_fd) : -EINVAL;
 }
 
 BUFSHARE_EXPORT void bufshare_buffer_set_user_data(struct bufshare_buffer *buf, uint64_t user_data)
@@ -216,7 +258,7 @@ BUFSHARE_EXPORT int bufshare_buffer_register(struct bufshare_buffer *buf, const 
 		return -EALREADY;
 
 	buf->refusal[0] = '\0';
-	reg.handle = buf->handle;
+	reg.handle = buf->handle->handle;
 	reg.user_data = buf->user_data;
 	reg.properties = (uintptr_t)block;
 	reg.properties_size = (uint32_t)props_write_block(&buf->props, PROPS_GUEST, block);

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/queue.h>
 
 #include <drm/bufshare_drm.h>
 
@@ -36,6 +37,7 @@ struct bufshare_device {
 	uint64_t limits[NUM_LIMITS];
 
 	int fd; /* -1: not open */
+	LIST_HEAD(buffer_list, bufshare_buffer) buffers;
 	bool lost; /* DEVICE_LOST was read */
 	uint64_t properties_changed; /* counts PROPERTIES events, for all buffers */
 	size_t events_size, events_pos;
@@ -45,10 +47,17 @@ struct bufshare_device {
 	} events;
 };
 
+/* The kernel gives out one handle per file and object, however often it is imported. */
+struct handle {
+	int refs; /* buffers */
+	uint32_t handle;
+};
+
 struct bufshare_buffer {
 	int refs;
 	struct bufshare_device *dev; /* a reference */
-	uint32_t handle;
+	LIST_ENTRY(bufshare_buffer) link; /* bufshare_device.buffers */
+	struct handle *handle; /* NULL: none yet */
 	uint64_t size;
 	void *map; /* NULL: not mapped */
 	uint64_t id; /* 0: not registered */

@@ -8,8 +8,10 @@
  * real format. The node is a socket, so read() and poll() are the kernel's; dma-bufs and
  * mappings are memfds.
  *
- * A test program links tests/guest/libfakedrm.la with $(FAKE_DRM_LDFLAGS). One machine
- * exists at a time. What cannot go wrong fails the running cmocka test if it does.
+ * A program links tests/guest/libfakedrm.la with $(FAKE_DRM_LDFLAGS), which put the fake
+ * before the library's calls. tests/guest/bufsharectl-fake is the whole tool on such a
+ * machine (fake-main.c says how the environment describes it). One machine exists at a
+ * time. What cannot go wrong ends the program if it does.
  */
 #ifndef TESTS_FAKE_DRM_H
 #define TESTS_FAKE_DRM_H
@@ -17,6 +19,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include <drm/bufshare_drm.h>
 
 struct fake_device;
 
@@ -35,6 +39,7 @@ struct fake_config {
 	uint64_t max_properties_size; /* 3072 */
 	uint64_t max_damage; /* 16 */
 	const char *driver_name; /* virtio-bufshare */
+	bool no_card; /* only a render node */
 	bool no_nodes; /* the driver has not made its nodes (yet) */
 };
 
@@ -43,7 +48,7 @@ struct fake_config {
 /*
  * Setup and teardown of a cmocka test. The machine has one virtio device of another
  * driver. The library is directed to its folders. Teardown fails the test if a file
- * descriptor is open that was not before the setup.
+ * descriptor is open that was not before the setup, or a node is.
  */
 int fake_machine_setup(void **state);
 int fake_machine_teardown(void **state);
@@ -53,10 +58,6 @@ int fake_machine_teardown(void **state);
  * renderD128, the next virtio2 with card1 and renderD129.
  */
 struct fake_device *fake_device_add(const struct fake_config *config);
-
-/* The same as virtioN, cardM and renderD(128+M). */
-struct fake_device *fake_device_add_at(const struct fake_config *config, unsigned int virtio,
-				       unsigned int minor);
 
 /* Pulls it out: nodes and attributes vanish, open files get DEVICE_LOST, calls are ENODEV. */
 void fake_device_unplug(struct fake_device *dev);
@@ -82,10 +83,7 @@ void fake_fail_mmap(struct fake_device *dev, int error);
 /* The host refuses registrations: status and detail of virtio_bufshare.h; 0: no more. */
 void fake_refuse_register(struct fake_device *dev, uint32_t status, uint32_t detail);
 
-/* Without a host side calls that need it are ENOTCONN. It is there at first. */
-void fake_set_host(struct fake_device *dev, bool there);
-
-/* What LIST_ALL needs. Not there at first. */
+/* What LIST_ALL and RESET_ALL need. Not there at first. */
 void fake_set_privileged(struct fake_device *dev, bool privileged);
 
 /* Ranges of the buffers that are registered from now on; 1 at first. */
@@ -98,6 +96,9 @@ void fake_set_still_mapped(struct fake_device *dev, bool still_mapped);
 
 /* Consumers of the buffers that are registered from now on; 0 at first. */
 void fake_set_consumers(struct fake_device *dev, uint32_t consumers);
+
+/* Each update is released at once, as by a consumer that is quick, or if there is none. */
+void fake_set_auto_release(struct fake_device *dev, bool auto_release);
 
 /* Each sends its event to the file that registered the buffer. */
 void fake_host_release(struct fake_device *dev, uint64_t id, uint64_t seq, uint32_t flags);
@@ -114,7 +115,7 @@ void fake_send_raw(struct fake_device *dev, const void *bytes, size_t size);
 
 /* ---- what the driver knows ---- */
 
-/* Calls of a DRM_IOCTL_* so far, and opens of the machine's nodes. */
+/* Calls of a DRM_IOCTL_* so far, of all, and opens of the machine's nodes. */
 unsigned int fake_count_ioctl(const struct fake_device *dev, unsigned long request);
 unsigned int fake_count_ioctls(const struct fake_device *dev);
 unsigned int fake_count_opens(const struct fake_device *dev);

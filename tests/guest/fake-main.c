@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Puts a machine under a program that knows nothing of it (the program's own main() runs
+ * afterwards). The environment describes the machine:
+ *
+ * FAKE_LABELS="a b"	devices with these labels; the first has application "org.example"
+ * FAKE_CONSUMERS=N	so many host programs see each buffer, and release it at once
+ * FAKE_BUFFER=1	another program shares a framebuffer titled "other" on the first device
+ * FAKE_PRIVILEGED=1	this program may see others' buffers
+ * FAKE_DENIED=1	the nodes may not be opened
+ * FAKE_REFUSE=STATUS	the host refuses registrations
+ * FAKE_GONE=1		registering fails: the device is gone
+ */
+#include <drm_fourcc.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <bufshare.h>
+
+#include "guest/fake-drm-internal.h"
+
+static struct bufshare_device *other_program;
+static struct bufshare_buffer *other_buffer;
+
+static bool is_set(const char *name)
+{
+	return getenv(name) != NULL;
+}
+
+static void share_other(struct fake_device *dev)
+{
+	if (bufshare_device_new_from_path(fake_device_path(dev), &other_program) < 0 ||
+	    bufshare_device_open(other_program) < 0 ||
+	    bufshare_buffer_new_framebuffer(other_program, 32, 16, DRM_FORMAT_XRGB8888,
+					    &other_buffer) < 0 ||
+	    bufshare_buffer_set_property(other_buffer, "title", "other") < 0 ||
+	    bufshare_buffer_register(other_buffer, "org.example") < 0 ||
+	    bufshare_buffer_update(other_buffer, NULL, 0, NULL) < 0)
+		fake_die("the other program");
+}
+
+__attribute__((constructor)) static void begin(void)
+{
+	char *labels = strdup(getenv("FAKE_LABELS") ?: ""), *save = NULL, *label;
+	struct fake_device *dev;
+
+	if (!labels || fake_machine_setup(NULL) != 0)
+		fake_die("the machine");
+	for (label = strtok_r(labels, " ", &save); label; label = strtok_r(NULL, " ", &save)) {
+		struct fake_config config = { .label = label };
+
+		if (!fake.num_devices)
+			config.application = "org.example";
+		dev = fake_device_add(&config);
+		fake_set_consumers(dev, (uint32_t)atoi(getenv("FAKE_CONSUMERS") ?: "0"));
+		fake_set_auto_release(dev, is_set("FAKE_CONSUMERS"));
+		fake_set_privileged(dev, is_set("FAKE_PRIVILEGED"));
+		if (is_set("FAKE_BUFFER") && dev == &fake.devices[0])
+			share_other(dev);
+		if (is_set("FAKE_DENIED"))
+			fake_fail_open(dev, EACCES);
+		if (is_set("FAKE_REFUSE"))
+			fake_refuse_register(dev, (uint32_t)atoi(getenv("FAKE_REFUSE")), 0);
+		if (is_set("FAKE_GONE"))
+			fake_fail_ioctl(dev, DRM_IOCTL_BUFSHARE_REGISTER, ENODEV, -1);
+	}
+	free(labels);
+}
+
+__attribute__((destructor)) static void end(void)
+{
+	bufshare_buffer_unref(other_buffer);
+	bufshare_device_unref(other_program);
+	fake_machine_teardown(NULL);
+}
