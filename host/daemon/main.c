@@ -23,6 +23,7 @@ struct daemon {
 	struct backend *backend;
 	struct loop_source *source; /* of the listener */
 	int listener; /* for the VMM, -1: a connected socket was given */
+	bool made_socket, made_consumers; /* the files, which are to be removed */
 };
 
 static bool somebody_listens(const struct sockaddr_un *addr, int type)
@@ -115,12 +116,17 @@ static void on_connection(void *data, uint32_t events)
 /* --fd: QEMU's conventions leave open whether it listens or is connected. */
 static int use_fd(struct daemon *d)
 {
-	int listens = 0;
-	socklen_t size = sizeof(listens);
+	int listens = 0, type = 0;
+	socklen_t size = sizeof(int);
 
-	if (getsockopt(d->options.fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) < 0) {
+	if (getsockopt(d->options.fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) < 0 ||
+	    getsockopt(d->options.fd, SOL_SOCKET, SO_TYPE, &type, &size) < 0) {
 		log_err("--fd=%d is not a socket: %m", d->options.fd);
 		return -errno;
+	}
+	if (type != SOCK_STREAM) {
+		log_err("--fd=%d is not a stream socket", d->options.fd);
+		return -EPROTOTYPE;
 	}
 	if (!listens)
 		return backend_connect(d->backend, d->options.fd);
@@ -138,6 +144,7 @@ static int serve(struct daemon *d)
 		r = loop_add_fd(d->loop, d->listener, EPOLLIN, on_connection, d, &d->source);
 	if (r < 0)
 		return r;
+	log_info("the device is ready");
 	return loop_run(d->loop);
 }
 
@@ -157,11 +164,9 @@ static int set_up(struct daemon *d)
 	/* The consumers' first: whoever sees the VMM's socket finds both. */
 	if (d->options.consumer_path) {
 		consumers = listen_at(d->options.consumer_path, SOCK_SEQPACKET);
-		if (consumers < 0) {
-			free(d->options.consumer_path);
-			d->options.consumer_path = NULL; /* not ours to remove */
+		if (consumers < 0)
 			return consumers;
-		}
+		d->made_consumers = true;
 	}
 	d->options.backend.gone = on_gone;
 	d->options.backend.data = d;
@@ -171,18 +176,17 @@ static int set_up(struct daemon *d)
 	if (!d->options.socket_path)
 		return 0;
 	d->listener = listen_at(d->options.socket_path, SOCK_STREAM);
-	if (d->listener < 0) {
-		d->options.socket_path = NULL;
+	if (d->listener < 0)
 		return d->listener;
-	}
+	d->made_socket = true;
 	return 0;
 }
 
 static void tear_down(struct daemon *d)
 {
-	if (d->options.socket_path)
+	if (d->made_socket)
 		unlink(d->options.socket_path);
-	if (d->options.consumer_path)
+	if (d->made_consumers)
 		unlink(d->options.consumer_path);
 	backend_free(d->backend);
 	loop_source_remove(d->source);

@@ -186,9 +186,10 @@ static bool parse_name(const char *s, uint8_t *field, size_t size)
 static bool parse_subsystem(const char *s, struct virtio_bufshare_config *device)
 {
 	unsigned int vendor, id;
-	int n = 0;
 
-	if (sscanf(s, "%4x:%4x%n", &vendor, &id, &n) != 2 || s[n])
+	/* sscanf() alone would take signs, spaces and 0x. */
+	if (strspn(s, "0123456789abcdefABCDEF:") != strlen(s) || strcspn(s, ":") > 4 ||
+	    strlen(s + strcspn(s, ":")) > 5 || sscanf(s, "%x:%x", &vendor, &id) != 2)
 		return false;
 	device->subsystem_vendor = htole16((uint16_t)vendor);
 	device->subsystem_device = htole16((uint16_t)id);
