@@ -146,9 +146,6 @@ int usage(const struct ctl *ctl, const char *format, ...) __attribute__((format(
 /* What is not data: to standard error, unless --quiet. */
 void note(const struct ctl *ctl, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Finds, and opens, the device that was asked for. EXIT_OK, or it has said why not. */
-int open_device(struct ctl *ctl, struct bufshare_device **dev);
-
 /* Connects to the daemon; application NULL: all. EXIT_OK, or it has said why not. */
 int connect_host(struct ctl *ctl, const char *application, struct bufshare_host **host);
 
@@ -177,6 +174,17 @@ void cleanup_buffer(struct bufshare_buffer **buf);
 void cleanup_host(struct bufshare_host **host);
 void cleanup_host_buffer(struct bufshare_host_buffer **buf);
 void cleanup_json(struct json_object **o);
+
+/* ---- device.c: each returns EXIT_OK, or has said why not ---- */
+
+/* Finds, and opens, the device that was asked for. */
+int open_device(struct ctl *ctl, struct bufshare_device **dev);
+
+/* Registers the buffer. */
+int share_buffer(struct ctl *ctl, struct bufshare_buffer *buf, const char *application);
+
+/* Sets a property from "NAME=VALUE". */
+int set_property(struct ctl *ctl, struct bufshare_buffer *buf, const char *assignment);
 
 /* ---- output.c ---- */
 

@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "cli/cli.h"
 #include "common/cleanup.h"
@@ -94,7 +93,11 @@ static int guest_buffers(struct ctl *ctl, bool all)
 	if (r)
 		return r;
 	/* This program has none of its own: what it can show are the others'. */
-	r = bufshare_device_list_buffers(dev, all || geteuid() == 0, &ids, &n);
+	r = bufshare_device_list_buffers(dev, 1, &ids, &n);
+	if (r == -EACCES && !all) {
+		note(ctl, "only root sees the buffers of other programs");
+		r = bufshare_device_list_buffers(dev, 0, &ids, &n);
+	}
 	if (r < 0)
 		return fail(ctl, r, r == -EACCES ? "run it as root" : NULL, "cannot list buffers");
 	for (i = 0; i < n; i++)
@@ -117,6 +120,7 @@ static int guest_show(struct ctl *ctl, uint64_t id)
 	struct json_object *properties;
 	struct bufshare_buffer_info info;
 	uint64_t *ids = NULL;
+	bool may_see;
 	size_t n, i;
 	int r;
 
@@ -124,14 +128,17 @@ static int guest_show(struct ctl *ctl, uint64_t id)
 	if (r)
 		return r;
 	/* Listing all is what gives root the right to look at others' buffers. */
-	if (bufshare_device_list_buffers(dev, geteuid() == 0, &ids, &n) == 0)
-		free(ids);
+	may_see = bufshare_device_list_buffers(dev, 1, &ids, &n) == 0;
+	free(ids);
 	r = bufshare_device_get_buffer_info(dev, id, &info);
 	if (r == 0)
 		r = bufshare_device_dup_buffer_properties(dev, id, &list);
-	if (r < 0)
-		return fail(ctl, r, r == -ENOENT ? "bufsharectl buffers lists those there are" : NULL,
+	if (r == -ENOENT)
+		return fail(ctl, r, may_see ? "bufsharectl buffers lists those there are" :
+					      "or it is another program's, which only root sees",
 			    "cannot show buffer %" PRIu64, id);
+	if (r < 0)
+		return fail(ctl, r, NULL, "cannot show buffer %" PRIu64, id);
 	o = guest_buffer(&info);
 	properties = json_object_new_object();
 	for (i = 0; list[i]; i++) {

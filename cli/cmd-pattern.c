@@ -109,10 +109,9 @@ static int make_targets(struct pattern *p)
 		if (r < 0)
 			return fail(p->ctl, r, r == -EOPNOTSUPP ? "XR24, AR24, XB24 and AB24 work" : NULL,
 				    "cannot make a buffer");
-		r = bufshare_buffer_register(t->buf, p->application);
-		if (r < 0)
-			return fail(p->ctl, r, bufshare_buffer_get_refusal(t->buf),
-				    "cannot register a buffer");
+		r = share_buffer(p->ctl, t->buf, p->application);
+		if (r != EXIT_OK)
+			return r;
 	}
 	return EXIT_OK;
 }

@@ -10,10 +10,13 @@
 
 #define MAX_SOCKETS 16
 
+/* The option of Cloud Hypervisor that says what device it is has another name since this one. */
+#define CLOUD_RENAMED 53
+
 int cmd_qemu_args(struct ctl *ctl, int argc, char **argv)
 {
 	const char *sockets[MAX_SOCKETS] = { "/tmp/bufshare" }, *memory = "1G";
-	bool cloud = false;
+	uint64_t cloud = 0; /* its version; 0: QEMU */
 	size_t n = 0, i;
 	int c;
 
@@ -28,7 +31,10 @@ int cmd_qemu_args(struct ctl *ctl, int argc, char **argv)
 			memory = optarg;
 			break;
 		case 'c':
-			cloud = true;
+			cloud = CLOUD_RENAMED;
+			if (optarg && (!parse_u64(optarg, 10000, &cloud) || !cloud))
+				return usage(ctl, "--cloud-hypervisor=%s: not a version, like 52",
+					     optarg);
 			break;
 		default:
 			return EXIT_USAGE;
@@ -41,8 +47,11 @@ int cmd_qemu_args(struct ctl *ctl, int argc, char **argv)
 	if (cloud) {
 		printf("--memory size=%s,shared=on\n", memory);
 		for (i = 0; i < n; i++)
-			printf("--generic-vhost-user socket=%s,device_type=37,queue_sizes=[256,256]\n",
-			       sockets[i]);
+			printf("--generic-vhost-user socket=%s,%s=37,queue_sizes=[256,256]\n",
+			       sockets[i], cloud < CLOUD_RENAMED ? "virtio_id" : "device_type");
+		if (cloud >= CLOUD_RENAMED)
+			note(ctl, "for Cloud Hypervisor %d and later; for 52: --cloud-hypervisor=52",
+			     CLOUD_RENAMED);
 		return EXIT_OK;
 	}
 	printf("-m %s -object memory-backend-memfd,id=mem,size=%s,share=on\n"

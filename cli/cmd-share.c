@@ -141,16 +141,9 @@ static int set_properties(struct ctl *ctl, const struct share *s, struct bufshar
 	if (title && strcmp(title, "-") != 0)
 		bufshare_buffer_set_property(buf, BUFSHARE_PROPERTY_TITLE, basename(title));
 	for (i = 0; i < s->num_properties; i++) {
-		_cleanup_free_ char *name = strdup(s->properties[i]);
-		char *value;
-
-		if (!name)
-			return fail(ctl, -ENOMEM, NULL, "no memory");
-		value = strchr(name, '=');
-		*value++ = '\0';
-		r = bufshare_buffer_set_property(buf, name, value);
-		if (r < 0)
-			return fail(ctl, r, NULL, "cannot set the property %s", name);
+		r = set_property(ctl, buf, s->properties[i]);
+		if (r != EXIT_OK)
+			return r;
 	}
 	return EXIT_OK;
 }
@@ -236,9 +229,9 @@ int cmd_share(struct ctl *ctl, int argc, char **argv)
 		r = set_properties(ctl, &s, buf);
 	if (r != EXIT_OK)
 		return r;
-	r = bufshare_buffer_register(buf, s.application);
-	if (r < 0)
-		return fail(ctl, r, bufshare_buffer_get_refusal(buf), "cannot register the buffer");
+	r = share_buffer(ctl, buf, s.application);
+	if (r != EXIT_OK)
+		return r;
 	r = bufshare_buffer_update(buf, NULL, 0, NULL);
 	if (r < 0)
 		return fail(ctl, r, NULL, "cannot update the buffer");

@@ -231,6 +231,28 @@ const char *state_name(uint64_t state)
 	return word(names, ARRAY_SIZE(names), state);
 }
 
+/* Bits that no name is known for appear as a number. */
+static struct json_object *flag_names(const struct bufshare_event *ev)
+{
+	static const char *const released[] = { "no-consumer", "consumer-gone", "timeout",
+						"host-gone" };
+	static const char *const updated[] = { "coalesced" };
+	const bool is_release = ev->type == BUFSHARE_EVENT_RELEASED;
+	const char *const *names = is_release ? released : updated;
+	const uint32_t known = is_release ? ARRAY_SIZE(released) :
+			       ev->type == BUFSHARE_EVENT_UPDATED ? ARRAY_SIZE(updated) : 0;
+	struct json_object *list = json_object_new_array();
+	uint32_t i;
+
+	for (i = 0; i < 32; i++) {
+		if (!(ev->flags & 1U << i))
+			continue;
+		json_object_array_add(list, i < known ? json_object_new_string(names[i]) :
+							json_object_new_uint64(1U << i));
+	}
+	return list;
+}
+
 struct json_object *event_json(const struct bufshare_event *ev)
 {
 	static const char *const names[] = {
@@ -257,7 +279,7 @@ struct json_object *event_json(const struct bufshare_event *ev)
 	if (ev->seq)
 		json_add_u64(o, "seq", ev->seq);
 	if (ev->flags)
-		json_add_u64(o, "flags", ev->flags);
+		json_object_object_add(o, "flags", flag_names(ev));
 	if (ev->type == BUFSHARE_EVENT_REMOVED || ev->type == BUFSHARE_EVENT_BUFFER_LOST)
 		json_add_string(o, "reason", reason_name(ev->value));
 	else if (ev->type == BUFSHARE_EVENT_STATE)

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -80,92 +78,7 @@ void note(const struct ctl *ctl, const char *format, ...)
 	fputc('\n', stderr);
 }
 
-/* ---- finding things ---- */
-
-static bool file_says(int folder, const char *name, const char *file, const char *wanted)
-{
-	_cleanup_free_ char *path = NULL;
-	_cleanup_close_ int fd = -1;
-	char text[16] = "";
-
-	if (asprintf(&path, "%s/%s", name, file) < 0) {
-		path = NULL;
-		return false;
-	}
-	fd = openat(folder, path, O_RDONLY | O_CLOEXEC);
-	return fd >= 0 && read(fd, text, sizeof(text) - 1) > 0 &&
-	       strncmp(text, wanted, strlen(wanted)) == 0;
-}
-
-/* Is the device plugged in, though no driver has it? */
-static bool on_the_bus(void)
-{
-	struct dirent *entry;
-	bool found = false;
-	DIR *dir;
-
-	dir = opendir("/sys/bus/pci/devices");
-	while (dir && !found && (entry = readdir(dir)))
-		found = file_says(dirfd(dir), entry->d_name, "vendor", "0x1af4") &&
-			file_says(dirfd(dir), entry->d_name, "device", "0x1065");
-	if (dir)
-		closedir(dir);
-	return found;
-}
-
-static const char *no_device_hint(void)
-{
-	return on_the_bus() ? "the driver is not loaded; run: bufsharectl load" :
-			      "start the VM with one; on the host, bufsharectl qemu-args prints how";
-}
-
-static int find_device(struct ctl *ctl, struct bufshare_device **dev)
-{
-	struct bufshare_device **devs;
-	uint64_t index;
-	size_t n;
-	int r;
-
-	if (ctl->device && strchr(ctl->device, '/'))
-		return bufshare_device_new_from_path(ctl->device, dev);
-	r = bufshare_device_new_from_label(ctl->device, dev);
-	if (r != -ENOENT || !ctl->device || !parse_u64(ctl->device, 1000, &index))
-		return r;
-	r = bufshare_device_enumerate(&devs, &n);
-	if (r < 0)
-		return r;
-	r = -ENOENT;
-	if (index < n) {
-		*dev = bufshare_device_ref(devs[index]);
-		r = 0;
-	}
-	bufshare_device_list_free(devs, n);
-	return r;
-}
-
-int open_device(struct ctl *ctl, struct bufshare_device **dev)
-{
-	_cleanup_(cleanup_device) struct bufshare_device *d = NULL;
-	int r;
-
-	r = find_device(ctl, &d);
-	if (r == -ENOENT && ctl->device)
-		return fail(ctl, r, "bufsharectl devices lists those there are", "no device \"%s\"",
-			    ctl->device);
-	if (r == -ENOENT)
-		return fail(ctl, 0, no_device_hint(), "no virtio-bufshare device"), EXIT_NOT_FOUND;
-	if (r == -ENOTUNIQ)
-		return fail(ctl, r, "choose one by its path: -d /dev/dri/renderDN",
-			    "more than one device fits");
-	if (r < 0)
-		return fail(ctl, r, NULL, "cannot look for devices");
-	r = bufshare_device_open(d);
-	if (r < 0)
-		return fail(ctl, r, r == -EACCES ? "your user must be in the node's group, render as a rule" : NULL,
-			    "cannot open %s", bufshare_device_get_path(d));
-	*dev = steal_ptr(&d);
-	return EXIT_OK;
-}
+/* ---- the daemon ---- */
 
 int connect_host(struct ctl *ctl, const char *application, struct bufshare_host **host)
 {

@@ -29,7 +29,7 @@ const struct verb verbs[] = {
 	  cmd_devices, NULL },
 
 	{ "buffers", "", "list registered buffers",
-	  OPTIONS({ 'a', "all", NULL, "of all programs; needs root", OPTION_GUEST }),
+	  OPTIONS({ 'a', "all", NULL, "fail, unless those of all programs are seen", OPTION_GUEST }),
 	  cmd_buffers_guest, cmd_buffers_host },
 
 	{ "show", "ID", "show one buffer with its properties", NULL,
@@ -67,7 +67,8 @@ const struct verb verbs[] = {
 	  OPTIONS({ 's', "socket", "PATH", "of the daemon; repeatable (/tmp/bufshare)", 0,
 		    COMPLETE_FILE },
 		  { 'm', "memory", "SIZE", "of the VM (1G)" },
-		  { 'c', "cloud-hypervisor", NULL, "for Cloud Hypervisor instead of QEMU" }),
+		  { 'c', "cloud-hypervisor", "[VERSION]",
+		    "for Cloud Hypervisor (53) instead of QEMU" }),
 	  cmd_qemu_args, cmd_qemu_args },
 
 	{ "help", "[VERB]", "explain a verb", NULL, cmd_help, cmd_help, COMPLETE_VERB },
