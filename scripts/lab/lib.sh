@@ -11,6 +11,8 @@ lab_kernels="6.1 6.12 7.2"
 lab_scripts=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck disable=SC2034 # for those who source this
 lab_top=$(cd "$lab_scripts/../.." && pwd)
+# depmod and others that an ordinary user may run, but not find
+PATH=$PATH:/usr/sbin:/sbin
 lab_cache=${BUFSHARE_LAB:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/virtio-bufshare}
 
 say() { printf 'lab: %s\n' "$*" >&2; }
