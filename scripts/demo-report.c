@@ -3,9 +3,9 @@
  * The summary of scripts/demo: holds what the guest says of each frame (JSON lines of
  * "bufsharectl pattern") against what the host program wrote down (demo-receiver).
  *
- * The two clocks differ by a constant. It is taken from the frame with the shortest way
- * update, receive, release, released, as if both directions took the same time: the way
- * NTP does it.
+ * The two clocks differ, and an emulated one runs slow or fast as well. The difference at a
+ * frame is taken from whichever of its neighbours had the shortest way update, receive,
+ * release, released, as if both directions took the same time there: the way NTP does it.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -19,6 +19,7 @@
 #include "common/cleanup.h"
 
 #define MAX_FRAMES 100000
+#define NEIGHBOURS 8 /* on either side; few enough for the clocks to agree on how long it was */
 
 struct frame {
 	bool sent, released, received;
@@ -99,13 +100,13 @@ static int read_host(struct report *r, FILE *f)
 	return 0;
 }
 
-/* What to take from a host time to get the guest's. */
-static int64_t clock_offset(const struct report *r)
+/* What to take from a host time near that frame to get the guest's. */
+static int64_t clock_offset(const struct report *r, uint32_t frame)
 {
+	uint32_t i = frame > NEIGHBOURS ? frame - NEIGHBOURS : 0;
 	int64_t best = INT64_MAX, offset = 0;
-	uint32_t i;
 
-	for (i = 0; i < r->n; i++) {
+	for (; i < r->n && i <= frame + NEIGHBOURS; i++) {
 		const struct frame *f = &r->frames[i];
 		int64_t there, back;
 
@@ -132,7 +133,7 @@ static int print(const struct report *r)
 {
 	_cleanup_free_ int64_t *ways = calloc(r->n, sizeof(*ways));
 	uint32_t i, sent = 0, received = 0, released = 0, lost = 0;
-	int64_t offset = clock_offset(r), sum = 0;
+	int64_t sum = 0;
 
 	if (!ways)
 		return -ENOMEM;
@@ -144,7 +145,7 @@ static int print(const struct report *r)
 		lost += !f->sent || !f->received || !f->released;
 		if (!f->received)
 			continue;
-		ways[received] = (int64_t)(f->received_ns - f->guest_ns) - offset;
+		ways[received] = (int64_t)(f->received_ns - f->guest_ns) - clock_offset(r, i);
 		sum += ways[received++];
 	}
 	qsort(ways, received, sizeof(*ways), compare);
