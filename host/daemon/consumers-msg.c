@@ -118,7 +118,7 @@ static int msg_unsubscribe(struct consumer *c, const union ipc_message *msg, siz
 	struct dev_slot *slot, *next;
 	int i;
 
-	if (size != sizeof(*m) || !field_valid(m->pattern, sizeof(m->pattern)))
+	if (size != sizeof(*m) || !m->pattern[0] || !field_valid(m->pattern, sizeof(m->pattern)))
 		return -EPROTO;
 	i = find_pattern(c, m->pattern);
 	if (i < 0)

@@ -289,12 +289,14 @@ static void refuse(int sock, int code, uint32_t type, const char *text)
 
 static void readable(struct consumer *c)
 {
-	_cleanup_close_ int fd = -1;
 	union ipc_message msg;
+	uint32_t type;
 	int r, i;
 
 	/* Not for ever: the guest and the other consumers have their turn too. */
 	for (i = 0; i < 64 && !c->doomed; i++) {
+		_cleanup_close_ int fd = -1;
+
 		r = ipc_recv(c->sock, &msg, &fd);
 		if (r == -EAGAIN)
 			return;
@@ -302,12 +304,11 @@ static void readable(struct consumer *c)
 			consumer_doom(c, "it closed the connection");
 			return;
 		}
-		if (r >= 0 && fd < 0)
-			r = consumer_message(c, &msg, (size_t)r);
-		else if (r >= 0)
-			r = -EPROTO;
+		type = r < 0 ? 0 : le32toh(msg.hdr.type);
+		if (r >= 0)
+			r = fd < 0 ? consumer_message(c, &msg, (size_t)r) : -EPROTO;
 		if (r < 0) {
-			refuse(c->sock, -r, r == -EPROTO ? 0 : le32toh(msg.hdr.type), strerror(-r));
+			refuse(c->sock, -r, type, strerror(-r));
 			if (r != -ENOSPC && r != -EOPNOTSUPP) /* which are no offence */
 				consumer_doom(c, "it sent what it must not");
 		}
