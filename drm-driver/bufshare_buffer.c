@@ -418,6 +418,8 @@ int bufshare_buffer_info(struct bufshare_buffer *buf, struct drm_bufshare_info *
 			args->flags |= DRM_BUFSHARE_INFO_BUSY;
 		if (buf->state == BUFSHARE_LOST)
 			args->flags |= DRM_BUFSHARE_INFO_LOST;
+		if (bufshare_user_is(buf->obj))
+			args->flags |= DRM_BUFSHARE_INFO_USER_MEMORY;
 		args->size = buf->size;
 		args->seq = buf->seq;
 		args->released = buf->released;

@@ -349,6 +349,12 @@ struct drm_gem_object *bufshare_gem_import(struct drm_device *drm, struct dma_bu
 int bufshare_gem_ranges(struct bufshare_device *bdev, struct drm_gem_object *obj,
 			struct virtio_bufshare_range *ranges, u32 room);
 
+/* bufshare_user.c */
+bool bufshare_user_is(const struct drm_gem_object *obj);
+struct sg_table *bufshare_user_sgt(struct drm_gem_object *obj);
+struct drm_gem_object *bufshare_user_create(struct drm_device *drm, unsigned long addr,
+					    size_t size);
+
 /* bufshare_buffer.c */
 int bufshare_buffer_register(struct bufshare_file *bfile, struct drm_gem_object *obj,
 			     struct drm_bufshare_register *args, const char *props);

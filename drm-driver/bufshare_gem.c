@@ -184,7 +184,8 @@ int bufshare_gem_ranges(struct bufshare_device *bdev, struct drm_gem_object *obj
 	u32 count = 0;
 	int i, ret;
 
-	sgt = drm_gem_shmem_get_pages_sgt(to_drm_gem_shmem_obj(obj));
+	sgt = bufshare_user_is(obj) ? bufshare_user_sgt(obj) :
+				      drm_gem_shmem_get_pages_sgt(to_drm_gem_shmem_obj(obj));
 	if (IS_ERR(sgt))
 		return PTR_ERR(sgt);
 

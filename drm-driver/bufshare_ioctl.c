@@ -18,6 +18,9 @@
 	(DRM_BUFSHARE_FEATURE_HOST_PROPERTIES | DRM_BUFSHARE_FEATURE_RECOVERY | \
 	 DRM_BUFSHARE_FEATURE_ZERO_COPY)
 
+/* What the driver can do with any device. */
+#define BUFSHARE_OWN_FEATURES DRM_BUFSHARE_FEATURE_USER_MEMORY
+
 /* What is passed on as it is. */
 static_assert(VIRTIO_BUFSHARE_CAP_HOST_PROPERTIES == DRM_BUFSHARE_FEATURE_HOST_PROPERTIES);
 static_assert(VIRTIO_BUFSHARE_CAP_RECOVERY == DRM_BUFSHARE_FEATURE_RECOVERY);
@@ -31,7 +34,10 @@ static u64 epoch_or_caps(struct bufshare_device *bdev, u64 param)
 	u64 value;
 
 	spin_lock(&bdev->lock);
-	value = param == DRM_BUFSHARE_PARAM_EPOCH ? bdev->epoch : bdev->caps & BUFSHARE_FEATURES;
+	if (param == DRM_BUFSHARE_PARAM_EPOCH)
+		value = bdev->epoch;
+	else
+		value = (bdev->caps & BUFSHARE_FEATURES) | BUFSHARE_OWN_FEATURES;
 	spin_unlock(&bdev->lock);
 	return value;
 }
@@ -74,12 +80,25 @@ static int get_param_ioctl(struct drm_device *drm, void *data, struct drm_file *
 	return -EINVAL;
 }
 
+/* From here on the handle has the object, if there is one. */
+static int give_handle(struct drm_file *file, struct drm_gem_object *obj, u32 *result)
+{
+	u32 handle;
+	int ret;
+
+	ret = drm_gem_handle_create(file, obj, &handle);
+	drm_gem_object_put(obj);
+	if (!ret)
+		*result = handle;
+	return ret;
+}
+
 static int create_ioctl(struct drm_device *drm, void *data, struct drm_file *file)
 {
 	struct bufshare_device *bdev = to_bufshare_device(drm);
 	struct drm_bufshare_create *args = data;
 	struct drm_gem_shmem_object *shmem;
-	u32 handle;
+	size_t size;
 	int ret;
 
 	if (args->flags & ~DRM_BUFSHARE_CREATE_HUGE)
@@ -91,13 +110,10 @@ static int create_ioctl(struct drm_device *drm, void *data, struct drm_file *fil
 	if (IS_ERR(shmem))
 		return PTR_ERR(shmem);
 
-	ret = drm_gem_handle_create(file, &shmem->base, &handle);
-	if (!ret) {
-		args->handle = handle;
-		args->size = shmem->base.size;
-	}
-	/* From here on the handle has the object. */
-	drm_gem_object_put(&shmem->base);
+	size = shmem->base.size;
+	ret = give_handle(file, &shmem->base, &args->handle);
+	if (!ret)
+		args->size = size;
 	return ret;
 }
 
@@ -105,6 +121,7 @@ static int map_ioctl(struct drm_device *drm, void *data, struct drm_file *file)
 {
 	struct drm_bufshare_map *args = data;
 	struct drm_gem_object *obj;
+	int ret = -EOPNOTSUPP;
 
 	if (args->pad)
 		return -EINVAL;
@@ -112,9 +129,12 @@ static int map_ioctl(struct drm_device *drm, void *data, struct drm_file *file)
 	if (!obj)
 		return -ENOENT;
 
-	args->offset = drm_vma_node_offset_addr(&obj->vma_node);
+	if (!bufshare_user_is(obj)) {
+		args->offset = drm_vma_node_offset_addr(&obj->vma_node);
+		ret = 0;
+	}
 	drm_gem_object_put(obj);
-	return 0;
+	return ret;
 }
 
 /* A checked copy of a program's property block, to be freed. */
@@ -376,11 +396,21 @@ static int ping_ioctl(struct drm_device *drm, void *data, struct drm_file *file)
 
 static int user_memory_ioctl(struct drm_device *drm, void *data, struct drm_file *file)
 {
+	struct bufshare_device *bdev = to_bufshare_device(drm);
 	struct drm_bufshare_user_memory *args = data;
+	struct drm_gem_object *obj;
 
 	if (args->flags || !args->size || !PAGE_ALIGNED(args->addr | args->size))
 		return -EINVAL;
-	return -EOPNOTSUPP;
+	if (args->size > bdev->config.max_buffer_size)
+		return -EINVAL;
+	if (args->addr > ULONG_MAX - args->size)
+		return -EFAULT;
+
+	obj = bufshare_user_create(drm, args->addr, args->size);
+	if (IS_ERR(obj))
+		return PTR_ERR(obj);
+	return give_handle(file, obj, &args->handle);
 }
 
 const struct drm_ioctl_desc bufshare_ioctls[BUFSHARE_NUM_IOCTLS] = {
