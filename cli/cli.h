@@ -105,6 +105,7 @@ int cmd_qemu_args(struct ctl *ctl, int argc, char **argv);
 int cmd_share(struct ctl *ctl, int argc, char **argv);
 int cmd_show_guest(struct ctl *ctl, int argc, char **argv);
 int cmd_show_host(struct ctl *ctl, int argc, char **argv);
+int cmd_top_guest(struct ctl *ctl, int argc, char **argv);
 int cmd_unload(struct ctl *ctl, int argc, char **argv);
 
 /* ---- options.c ---- */
@@ -206,6 +207,9 @@ const char *style(const struct ctl *ctl, int style);
 /* Prints text of the other side, which a terminal must not obey: control characters become "?". */
 void print_clean(const char *text);
 
+/* Prints a value as text: what an array holds with commas, or spaces if it holds arrays. */
+void print_value(struct json_object *value);
+
 /* Prints one object in the style asked for. */
 void json_print(const struct ctl *ctl, struct json_object *o);
 
@@ -225,5 +229,63 @@ const char *state_name(uint64_t state);
 
 /* An event of either side, as an object. */
 struct json_object *event_json(const struct bufshare_event *ev);
+
+/* ---- format.c: bufsharectl(1) says what a format is ---- */
+
+/* EXIT_OK, or it has said what is wrong with it. */
+int format_check(const struct ctl *ctl, const char *format);
+
+/* Prints an object by a format that was checked, and ends the line. */
+void format_print(const char *format, struct json_object *o);
+
+/* ---- report.c: what doctor finds ---- */
+
+enum finding {
+	FINDING_GOOD,
+	FINDING_SKIPPED, /* because of an earlier one */
+	FINDING_WARNING, /* works, but not as well as it could */
+	FINDING_BAD,
+};
+
+struct report {
+	struct ctl *ctl;
+	struct json_object *list;
+	unsigned int bad;
+};
+
+void report_begin(struct report *report, struct ctl *ctl);
+
+/* One check: its name, enum finding, what to do about it (or NULL) and what was found. */
+void report_add(struct report *report, const char *check, int finding, const char *fix,
+		const char *format, ...) __attribute__((format(printf, 5, 6)));
+
+/* EXIT_OK, or EXIT_FAILED if something is bad. */
+int report_end(struct report *report);
+
+/* ---- rates.c: top ---- */
+
+struct rates {
+	struct ctl *ctl;
+	const char *const *counters; /* keys that get a rate beside them, "KEY/s" */
+	const char *const *columns;
+	int fd; /* with events that must be read meanwhile; -1: none */
+	int (*drain)(void *data); /* reads them; EXIT_OK, or it has said why not */
+	uint64_t interval_ns, count; /* count 0: until interrupted */
+	bool batch; /* one list after the other */
+};
+
+/* The options of top: -b, -n COUNT, -s SECONDS. Fills in what they say. */
+#define RATES_OPTIONS                                                  \
+	{ 'b', "batch", NULL, "one list after the other, for a file" }, \
+	{ 'n', "count", "N", "end after that many lists" },            \
+	{ 's', "seconds", "N", "between two lists (1)" }
+int rates_parse(struct ctl *ctl, int argc, char **argv, struct rates *rates);
+
+/*
+ * Shows lists until interrupted. look makes a list of objects with "id" and the counters,
+ * and returns EXIT_OK, or has said why not.
+ */
+int rates_run(const struct rates *rates, int (*look)(void *data, struct json_object **list),
+	      void *data);
 
 #endif /* CLI_CLI_H */

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "cli/cli.h"
 #include "common/cleanup.h"
@@ -12,6 +13,7 @@
 struct monitor {
 	struct ctl *ctl;
 	const char *application;
+	const char *format; /* NULL: none */
 	uint64_t count; /* 0: no end */
 	uint64_t idle_ns; /* 0: none */
 	struct bufshare_device *dev;
@@ -27,6 +29,11 @@ static int parse(struct ctl *ctl, int argc, char **argv, struct monitor *m)
 		switch (c) {
 		case 'a':
 			m->application = optarg;
+			break;
+		case 'F':
+			if (format_check(ctl, optarg))
+				return EXIT_USAGE;
+			m->format = optarg;
 			break;
 		case 'n':
 			ok = parse_u64(optarg, UINT64_MAX, &m->count);
@@ -60,36 +67,92 @@ static int next_event(struct monitor *m, struct bufshare_event *ev)
 	return r;
 }
 
+static void add_damage(const struct bufshare_host_buffer *buf, struct json_object *o)
+{
+	struct json_object *list, *one;
+	const struct bufshare_rect *rects;
+	size_t n, i, k;
+
+	if (bufshare_host_buffer_get_damage(buf, &rects, &n) < 0 || !n)
+		return;
+	list = json_object_new_array();
+	for (i = 0; i < n; i++) {
+		const uint32_t numbers[] = { rects[i].x, rects[i].y, rects[i].width,
+					     rects[i].height };
+
+		one = json_object_new_array();
+		for (k = 0; k < ARRAY_SIZE(numbers); k++)
+			json_object_array_add(one, json_object_new_uint64(numbers[k]));
+		json_object_array_add(list, one);
+	}
+	json_object_object_add(o, "damage", list);
+}
+
+/* What the host knows of the buffer; of a removed one nothing. */
 static void add_buffer(struct monitor *m, const struct bufshare_event *ev, struct json_object *o)
 {
 	_cleanup_(cleanup_host_buffer) struct bufshare_host_buffer *buf = NULL;
 
-	if (!m->host || ev->type != BUFSHARE_EVENT_ADDED ||
+	if (!m->host || !ev->buffer_id ||
 	    bufshare_host_get_buffer(m->host, ev->buffer_id, &buf) < 0)
 		return;
 	json_add_string(o, "application", bufshare_host_buffer_get_application(buf));
-	json_add_u64(o, "size", bufshare_host_buffer_get_size(buf));
-	json_add_string(o, "path", path_name(bufshare_host_buffer_get_path(buf)));
+	if (ev->type == BUFSHARE_EVENT_ADDED) {
+		json_add_u64(o, "size", bufshare_host_buffer_get_size(buf));
+		json_add_string(o, "path", path_name(bufshare_host_buffer_get_path(buf)));
+	} else if (ev->type == BUFSHARE_EVENT_UPDATED) {
+		add_damage(buf, o);
+	}
+}
+
+static int event_style(const struct bufshare_event *ev)
+{
+	switch (ev->type) {
+	case BUFSHARE_EVENT_ADDED:
+	case BUFSHARE_EVENT_RESTARTED:
+		return STYLE_GOOD;
+	case BUFSHARE_EVENT_OVERFLOW:
+	case BUFSHARE_EVENT_REVOKED:
+	case BUFSHARE_EVENT_STATE:
+		return STYLE_WARN;
+	case BUFSHARE_EVENT_REMOVED:
+	case BUFSHARE_EVENT_BUFFER_LOST:
+	case BUFSHARE_EVENT_DEVICE_LOST:
+		return STYLE_BAD;
+	default:
+		return STYLE_TITLE;
+	}
+}
+
+static void print_words(const struct monitor *m, const struct bufshare_event *ev,
+			struct json_object *o)
+{
+	json_object_object_foreach(o, key, value) {
+		if (strcmp(key, "schema") == 0)
+			continue; /* is for programs */
+		if (strcmp(key, "event") == 0) {
+			printf("%s%s%s", style(m->ctl, event_style(ev)),
+			       json_object_get_string(value), style(m->ctl, STYLE_NONE));
+			continue;
+		}
+		printf("  %s ", key);
+		print_value(value);
+	}
+	putchar('\n');
+	fflush(stdout);
 }
 
 static void print_event(struct monitor *m, const struct bufshare_event *ev)
 {
 	_cleanup_(cleanup_json) struct json_object *o = event_json(ev);
-	bool first = true;
 
 	add_buffer(m, ev, o);
-	if (m->ctl->json != JSON_OFF) {
+	if (m->format)
+		format_print(m->format, o);
+	else if (m->ctl->json != JSON_OFF)
 		json_print(m->ctl, o);
-		return;
-	}
-	json_object_object_foreach(o, key, value) {
-		if (key[0] == 's' && key[1] == 'c' && key[2] == 'h')
-			continue; /* the schema is for programs */
-		printf(first ? "%s%s" : "  %s %s", first ? "" : key, json_object_get_string(value));
-		first = false;
-	}
-	putchar('\n');
-	fflush(stdout);
+	else
+		print_words(m, ev, o);
 }
 
 static int watch(struct monitor *m)
@@ -104,6 +167,8 @@ static int watch(struct monitor *m)
 		if (r == 0) {
 			print_event(m, &ev);
 			n++;
+			if (ferror(stdout))
+				return EXIT_FAILED; /* nobody reads; main() says so */
 			continue;
 		}
 		if (r == -EAGAIN)

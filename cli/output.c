@@ -60,10 +60,47 @@ const char *style(const struct ctl *ctl, int style)
 	return ctl->color ? codes[style] : "";
 }
 
+/* The control characters of ASCII, and in UTF-8 those from 0x80 on. */
 void print_clean(const char *text)
 {
-	for (; *text; text++)
-		putchar((unsigned char)*text < 0x20 || *text == 0x7f ? '?' : *text);
+	const unsigned char *p = (const unsigned char *)text;
+
+	for (; *p; p++) {
+		bool upper = *p == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0;
+
+		putchar(upper || *p < 0x20 || *p == 0x7f ? '?' : *p);
+		p += upper;
+	}
+}
+
+static void print_row_of(struct json_object *list)
+{
+	size_t i;
+
+	for (i = 0; i < json_object_array_length(list); i++) {
+		if (i)
+			putchar(',');
+		print_clean(json_object_get_string(json_object_array_get_idx(list, i)));
+	}
+}
+
+void print_value(struct json_object *value)
+{
+	size_t i;
+
+	if (!json_object_is_type(value, json_type_array)) {
+		print_clean(json_object_get_string(value));
+		return;
+	}
+	if (!json_object_is_type(json_object_array_get_idx(value, 0), json_type_array)) {
+		print_row_of(value);
+		return;
+	}
+	for (i = 0; i < json_object_array_length(value); i++) {
+		if (i)
+			putchar(' ');
+		print_row_of(json_object_array_get_idx(value, i));
+	}
 }
 
 static const char *text_of(struct json_object *o, const char *key)
@@ -171,7 +208,7 @@ static void print_fields(struct json_object *o, const char *prefix)
 		printf("%s", prefix);
 		print_clean(key);
 		printf(": ");
-		print_clean(json_object_get_string(value));
+		print_value(value);
 		putchar('\n');
 	}
 }
@@ -287,5 +324,7 @@ struct json_object *event_json(const struct bufshare_event *ev)
 	else if (ev->type == BUFSHARE_EVENT_CONSUMERS)
 		json_add_u64(o, "consumers", ev->value);
 	json_add_u64(o, "time_ns", ev->time_ns);
+	if (ev->guest_time_ns)
+		json_add_u64(o, "guest_time_ns", ev->guest_time_ns);
 	return o;
 }

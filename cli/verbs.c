@@ -51,9 +51,13 @@ const struct verb verbs[] = {
 
 	{ "monitor", "", "print events as they come",
 	  OPTIONS({ 'a', "application", "PATTERN", "of which buffers (*)", OPTION_HOST },
+		  { 'F', "format", "FORMAT", "print that: %e event, %b buffer, %s seq, %{KEY} ..." },
 		  { 'n', "count", "N", "end after that many" },
 		  { 'i', "idle-timeout", "SECONDS", "end when nothing came for that long" }),
 	  cmd_monitor, cmd_monitor },
+
+	{ "top", "", "show how often buffers are updated, as it goes on", OPTIONS(RATES_OPTIONS),
+	  cmd_top_guest, NULL },
 
 	{ "capture", "ID FILE.png|FILE.raw|-", "write what a buffer holds to a file",
 	  OPTIONS({ 'x', "next", NULL, "wait for its next update first" },
