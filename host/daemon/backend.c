@@ -242,11 +242,13 @@ static void vu_was_stopped(void *data)
 static void vu_memory_changed(void *data)
 {
 	struct backend *be = data;
-	struct dev_buffer *b;
+	struct dev_buffer *b, *next;
 
-	TAILQ_FOREACH(b, &be->dev.buffers, link)
+	for (b = TAILQ_FIRST(&be->dev.buffers); b; b = next) {
+		next = TAILQ_NEXT(b, link);
 		if (!export_is_valid(b->export, vu_memory(be->vu)))
 			dev_lost(b, VIRTIO_BUFSHARE_REASON_MEMORY);
+	}
 }
 
 static void vu_was_closed(void *data, int reason)

@@ -46,6 +46,14 @@ static bool exact(const struct command *c, size_t size)
 	return c->size == size;
 }
 
+/* For every command but UNREGISTER: a lost buffer is as good as none. */
+static struct dev_buffer *find_usable(const struct command *c, uint64_t id)
+{
+	struct dev_buffer *b = dev_find(c->dev, id);
+
+	return b && !b->lost ? b : NULL;
+}
+
 static uint64_t new_epoch(struct dev *dev)
 {
 	uint64_t epoch;
@@ -278,7 +286,7 @@ static uint32_t cmd_update(struct command *c)
 		damage.v[damage.n++] = r;
 	}
 	damage.all = n == 0;
-	b = dev_find(c->dev, le64toh(req->buffer));
+	b = find_usable(c, le64toh(req->buffer));
 	if (!b)
 		return S(NOT_FOUND);
 	if (le64toh(req->seq) <= b->seq)
@@ -305,7 +313,7 @@ static uint32_t cmd_set_properties(struct command *c)
 	status = check_block(c, block, size, PROPS_GUEST | PROPS_REMOVALS);
 	if (status != S(OK))
 		return status;
-	b = dev_find(c->dev, le64toh(req->buffer));
+	b = find_usable(c, le64toh(req->buffer));
 	if (!b)
 		return S(NOT_FOUND);
 	switch (dev_apply_properties(&b->guest, &b->host, block, size)) {
@@ -336,7 +344,7 @@ static uint32_t cmd_get_properties(struct command *c)
 		return S(UNSUPPORTED);
 	if (!exact(c, sizeof(*req)))
 		return S(INVALID);
-	b = dev_find(c->dev, le64toh(req->buffer));
+	b = find_usable(c, le64toh(req->buffer));
 	if (!b)
 		return S(NOT_FOUND);
 	size = props_write_block(&b->host, PROPS_HOST, resp.block);
@@ -346,10 +354,24 @@ static uint32_t cmd_get_properties(struct command *c)
 	return S(OK);
 }
 
+static void reset_those_of(struct dev *dev, struct dev_buffers *list, const uint8_t *application)
+{
+	struct dev_buffer *b, *next;
+
+	for (b = TAILQ_FIRST(list); b; b = next) {
+		next = TAILQ_NEXT(b, link);
+		if (!application[0] ||
+		    memcmp(application, b->application, sizeof(b->application)) == 0) {
+			b->by_reset = true;
+			dev->reset_left++;
+			dev_remove(b, VIRTIO_BUFSHARE_REASON_RESET, NULL);
+		}
+	}
+}
+
 static uint32_t cmd_reset(struct command *c)
 {
 	const struct virtio_bufshare_reset *req = (const void *)c->bytes;
-	struct dev_buffer *b, *next;
 
 	if (!exact(c, sizeof(*req)) ||
 	    !props_label_field_valid(req->application, sizeof(req->application)))
@@ -361,15 +383,8 @@ static uint32_t cmd_reset(struct command *c)
 	/* Answered, as UNREGISTER is, when consumers have let go of the pages. */
 	c->dev->reset_token = c->token;
 	c->dev->reset_left = 1;
-	for (b = TAILQ_FIRST(&c->dev->buffers); b; b = next) {
-		next = TAILQ_NEXT(b, link);
-		if (!req->application[0] ||
-		    memcmp(req->application, b->application, sizeof(b->application)) == 0) {
-			b->by_reset = true;
-			c->dev->reset_left++;
-			dev_remove(b, VIRTIO_BUFSHARE_REASON_RESET, NULL);
-		}
-	}
+	reset_those_of(c->dev, &c->dev->buffers, req->application);
+	reset_those_of(c->dev, &c->dev->lost, req->application);
 	dev_reset_one_less(c->dev);
 	return S(OK);
 }
@@ -382,7 +397,7 @@ static uint32_t cmd_query(struct command *c)
 
 	if (!exact(c, sizeof(*req)))
 		return S(INVALID);
-	b = dev_find(c->dev, le64toh(req->buffer));
+	b = find_usable(c, le64toh(req->buffer));
 	if (!b)
 		return S(NOT_FOUND);
 	resp.seq = htole64(b->seq);

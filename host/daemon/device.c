@@ -20,6 +20,7 @@ void dev_init(struct dev *dev, const struct dev_ops *ops, void *data,
 {
 	*dev = (struct dev){ .ops = ops, .data = data, .limits = *limits, .offered_caps = caps };
 	TAILQ_INIT(&dev->buffers);
+	TAILQ_INIT(&dev->lost);
 	TAILQ_INIT(&dev->dying);
 	TAILQ_INIT(&dev->eventful);
 }
@@ -118,7 +119,7 @@ static void tell(struct dev_buffer *buffer)
 {
 	struct dev *dev = buffer->dev;
 
-	if (buffer->dying)
+	if (buffer->dying && !buffer->lost)
 		return;
 	if (!buffer->eventful) {
 		buffer->eventful = true;
@@ -179,6 +180,8 @@ static void check_released(struct dev_buffer *b, uint32_t flags)
 	uint64_t upto = b->seq;
 	struct dev_slot *slot;
 
+	if (b->dying)
+		return;
 	LIST_FOREACH(slot, &b->slots, in_buffer) {
 		uint64_t first = slot->held ? slot->held : slot->pending;
 
@@ -279,6 +282,13 @@ void dev_reset_one_less(struct dev *dev)
 	dev->ops->complete(dev->data, token, &ok, sizeof(ok));
 }
 
+static void drop_export(struct dev_buffer *b)
+{
+	if (!b->dropped)
+		b->dev->ops->drop_export(b->dev->data, b);
+	b->dropped = true;
+}
+
 /* The buffer has left; answers when nobody can reach its pages, or need not any more. */
 static void check_dead(struct dev_buffer *b)
 {
@@ -289,8 +299,10 @@ static void check_dead(struct dev_buffer *b)
 
 	if (!b->dying || b->detaching || !LIST_EMPTY(&b->slots))
 		return;
+	drop_export(b);
+	if (b->lost)
+		return;
 	TAILQ_REMOVE(&dev->dying, b, link);
-	dev->ops->drop_export(dev->data, b);
 	if (b->token)
 		dev->ops->complete(dev->data, b->token, &response, sizeof(response));
 	if (b->by_reset)
@@ -334,21 +346,31 @@ void dev_detach(struct dev_slot *slot, bool gone)
 /* ---- the end of a buffer ---- */
 
 /* Takes a buffer out of sight; consumers that have its pages keep their slots. */
+static void hide(struct dev_buffer *b, struct dev_buffers *from, struct dev_buffers *to,
+		 uint32_t reason)
+{
+	bool seen = !b->dying;
+
+	tell_nothing(b);
+	b->dying = true;
+	TAILQ_REMOVE(from, b, link);
+	TAILQ_INSERT_TAIL(to, b, link);
+	if (seen)
+		b->dev->ops->removed(b->dev->data, b, reason);
+	detach_all(b, false);
+}
+
 void dev_remove(struct dev_buffer *b, uint32_t reason, void *token)
 {
 	struct dev *dev = b->dev;
+	bool was_lost = b->lost;
 
-	tell_nothing(b);
 	tdelete(b, &dev->tree, compare_ids);
-	TAILQ_REMOVE(&dev->buffers, b, link);
 	dev->num_buffers--;
 	dev->total_size -= b->size;
-	b->dying = true;
 	b->token = token;
-	TAILQ_INSERT_TAIL(&dev->dying, b, link);
-
-	dev->ops->removed(dev->data, b, reason);
-	detach_all(b, false);
+	b->lost = false;
+	hide(b, was_lost ? &dev->lost : &dev->buffers, &dev->dying, reason);
 }
 
 /* No longer waits for consumers. */
@@ -371,8 +393,13 @@ void dev_tick(struct dev *dev)
 
 void dev_lost(struct dev_buffer *b, uint32_t reason)
 {
-	b->lost_reason = reason;
+	if (b->lost)
+		return;
+	b->lost = true;
+	b->tell_released = b->tell_consumers = b->tell_properties = false;
 	b->tell_lost = true;
+	b->lost_reason = reason;
+	hide(b, &b->dev->buffers, &b->dev->lost, reason);
 	tell(b);
 }
 
@@ -380,7 +407,7 @@ void dev_clear(struct dev *dev)
 {
 	struct dev_buffer *b;
 
-	while ((b = TAILQ_FIRST(&dev->buffers)))
+	while ((b = TAILQ_FIRST(&dev->buffers)) || (b = TAILQ_FIRST(&dev->lost)))
 		dev_remove(b, VIRTIO_BUFSHARE_REASON_RESET, NULL);
 	while ((b = TAILQ_FIRST(&dev->dying)))
 		abandon(b);
@@ -413,6 +440,8 @@ int dev_set_host_properties(struct dev_buffer *b, const char *block, size_t size
 {
 	int r;
 
+	if (b->dying)
+		return 0; /* it crossed with REMOVED */
 	if (!(b->dev->caps & VIRTIO_BUFSHARE_CAP_HOST_PROPERTIES))
 		return -EOPNOTSUPP;
 	r = dev_apply_properties(&b->host, &b->guest, block, size);

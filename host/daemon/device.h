@@ -51,7 +51,7 @@ struct dev_slot {
 };
 
 struct dev_buffer {
-	TAILQ_ENTRY(dev_buffer) link; /* dev.buffers, or dev.dying */
+	TAILQ_ENTRY(dev_buffer) link; /* dev.buffers, or dev.lost, or dev.dying */
 	TAILQ_ENTRY(dev_buffer) event_link; /* dev.eventful */
 	LIST_HEAD(, dev_slot) slots;
 	struct dev *dev;
@@ -65,6 +65,7 @@ struct dev_buffer {
 	struct props guest, host;
 
 	struct export *export;
+	bool dropped; /* the export, of a lost buffer */
 	uint32_t path; /* enum virtio_bufshare_path */
 
 	uint64_t seq; /* newest update */
@@ -80,8 +81,9 @@ struct dev_buffer {
 	uint64_t properties_generation;
 	uint32_t lost_reason;
 
-	/* UNREGISTER waits for consumers to let go of the pages. */
+	/* Consumers do not see it any more; UNREGISTER waits for them to let go of the pages. */
 	bool dying, detaching, still_mapped;
+	bool lost; /* it waits for its UNREGISTER */
 	bool by_reset; /* RESET waits for it */
 	void *token; /* NULL: nobody waits for an answer */
 	unsigned int ticks;
@@ -140,6 +142,7 @@ struct dev {
 	uint64_t last_epoch; /* that was in force last, and can be resumed; 0: none */
 	void *tree; /* of tsearch(3), buffers by id */
 	TAILQ_HEAD(dev_buffers, dev_buffer) buffers;
+	struct dev_buffers lost; /* of which the guest keeps the id */
 	struct dev_buffers dying;
 	TAILQ_HEAD(, dev_buffer) eventful;
 	uint32_t num_buffers;
@@ -167,9 +170,13 @@ bool dev_next_event(struct dev *dev, struct virtio_bufshare_event *event);
 /* Once a second: lets UNREGISTERs that waited too long go. */
 void dev_tick(struct dev *dev);
 
-/* The guest's memory changed: buffers whose memory is gone are lost. */
+/*
+ * The device can not go on with the buffer: it is taken from the consumers, the guest is
+ * told, and nothing but UNREGISTER works with it any more. It leaves dev.buffers.
+ */
 void dev_lost(struct dev_buffer *buffer, uint32_t reason);
 
+/* Lost buffers too. */
 struct dev_buffer *dev_find(struct dev *dev, uint64_t id);
 
 /* ---- the consumers' side ---- */
