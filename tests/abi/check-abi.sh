@@ -20,6 +20,14 @@ for target in x86_64 i386 aarch64 armv7 s390x powerpc64; do
 		failed=1
 	fi
 done
+
+if clang -std=gnu11 -fsyntax-only -D_GNU_SOURCE -I"$srcdir/include/uapi" -I"$srcdir" \
+	"$srcdir/tests/abi/abi-vhost-user.c"; then
+	echo "the numbers of vhost-user are right"
+else
+	echo "the numbers of vhost-user are wrong"
+	failed=1
+fi
 # A check that cannot fail checks nothing.
 # shellcheck disable=SC2086
 if clang -std=gnu11 -fsyntax-only -Dmax_ranges=max_rangez $cflags -I"$srcdir/include/uapi" \
