@@ -27,6 +27,7 @@ struct backend {
 	struct loop_source *soon; /* flushes what consumers caused */
 	struct loop_source *tick;
 	bool soon_set;
+	bool torn; /* memory_is_torn(), and it was said */
 	int reason; /* why ended */
 	uint8_t key[SIPHASH_KEY_SIZE]; /* of the buffers' UUIDs */
 };
@@ -262,6 +263,7 @@ static void vu_was_closed(void *data, int reason)
 	consumers_set_state(be->consumers, BUFSHARE_IPC_STATE_GONE);
 	be->ended = be->vu;
 	be->vu = NULL;
+	be->torn = false;
 	be->reason = reason;
 	loop_timer_set(be->tick, 0, TICK_NS);
 }
@@ -274,11 +276,22 @@ static const struct vu_ops vu_ops = {
 	.closed = vu_was_closed,
 };
 
+/* A file of the guest's memory became shorter: what was registered in it is lost. */
+static void check_memory(struct backend *be)
+{
+	if (!be->vu || be->torn || !memory_is_torn(vu_memory(be->vu)))
+		return;
+	log_err("the VMM shrank a file of the guest's memory (start QEMU with memory-backend-memfd, which seals it)");
+	be->torn = true;
+	vu_memory_changed(be);
+}
+
 static void tick(void *data)
 {
 	struct backend *be = data;
 
 	dev_tick(&be->dev);
+	check_memory(be);
 	if (be->ended) {
 		be->ended = vu_free(be->ended);
 		be->config.gone(be->config.data, be->reason);

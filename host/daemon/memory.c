@@ -14,6 +14,7 @@
 
 #include "common/cleanup.h"
 #include "host/daemon/memory.h"
+#include "host/daemon/memory-guard.h"
 
 struct memory {
 	size_t count;
@@ -62,10 +63,16 @@ struct memory_region *memory_region_unref(struct memory_region *region)
 	if (!region || --region->refs > 0)
 		return NULL;
 
+	memory_guard_remove(region->guard);
 	munmap(region->map, region->map_size);
 	close(region->fd);
 	free(region);
 	return NULL;
+}
+
+static bool is_torn(const struct memory_region *region)
+{
+	return memory_guard_is_torn(region->guard);
 }
 
 static bool wraps(uint64_t start, uint64_t size)
@@ -132,6 +139,12 @@ static int map_region(struct memory_region *region, int fd)
 		   region->info.offset - skip);
 	if (map == MAP_FAILED)
 		return -errno;
+
+	region->guard = memory_guard_add(map, size, region->page_size);
+	if (region->guard < 0) {
+		munmap(map, size);
+		return region->guard;
+	}
 
 	/* The guest's secrets do not belong into our core dumps. */
 	madvise(map, size, MADV_DONTDUMP);
@@ -231,7 +244,7 @@ static struct memory_region *find_same(const struct memory *memory, const struct
 		struct memory_region *region = memory->regions[i];
 
 		if (memcmp(&region->info, info, sizeof(*info)) == 0 && region->dev == st.st_dev &&
-		    region->ino == st.st_ino)
+		    region->ino == st.st_ino && !is_torn(region))
 			return region;
 	}
 	return NULL;
@@ -305,6 +318,16 @@ struct memory_region *memory_get(const struct memory *memory, size_t index)
 	return memory->regions[index];
 }
 
+bool memory_is_torn(const struct memory *memory)
+{
+	size_t i;
+
+	for (i = 0; i < memory->count; i++)
+		if (is_torn(memory->regions[i]))
+			return true;
+	return false;
+}
+
 static bool is_inside(uint64_t start, uint64_t start_size, uint64_t addr, uint64_t size)
 {
 	return addr >= start && addr - start <= start_size && size <= start_size - (addr - start);
@@ -325,7 +348,7 @@ int memory_lookup(const struct memory *memory, uint64_t gpa, uint64_t size,
 	for (i = 0; size > 0 && i < memory->count; i++) {
 		struct memory_region *region = memory->regions[i];
 
-		if (is_inside(region->info.gpa, region->info.size, gpa, size)) {
+		if (is_inside(region->info.gpa, region->info.size, gpa, size) && !is_torn(region)) {
 			make_span(region, gpa - region->info.gpa, span);
 			return 0;
 		}
@@ -341,7 +364,7 @@ int memory_lookup_uva(const struct memory *memory, uint64_t uva, uint64_t size,
 	for (i = 0; size > 0 && i < memory->count; i++) {
 		struct memory_region *region = memory->regions[i];
 
-		if (is_inside(region->info.uva, region->info.size, uva, size)) {
+		if (is_inside(region->info.uva, region->info.size, uva, size) && !is_torn(region)) {
 			make_span(region, uva - region->info.uva, span);
 			return 0;
 		}

@@ -5,14 +5,14 @@
  * The bytes belong to the guest, which may write them at any moment: copy, check, then
  * use, and never read a byte twice.
  *
- * A file whose owner shrinks it kills the process that touches the lost pages (SIGBUS).
  * Each region lies inside its file when it is added; after that only F_SEAL_SHRINK keeps
- * it there. The VMM owns the file, not the guest, so without the seal it is the VMM that
- * is trusted not to do that.
+ * it there. A region whose file was shrunk is torn as soon as somebody touches the lost
+ * pages: they are zeros of ours then, and the region is no memory of the guest any more.
  */
 #ifndef BUFSHARE_DAEMON_MEMORY_H
 #define BUFSHARE_DAEMON_MEMORY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -45,6 +45,7 @@ struct memory_region {
 
 	/* the rest belongs to memory.c */
 	unsigned int refs;
+	int guard;
 	void *map;
 	size_t map_size;
 	dev_t dev;
@@ -85,6 +86,9 @@ int memory_replace(struct memory *memory, const struct memory_info *infos, const
 /* The regions, in no order: index 0 to memory_count() - 1. */
 size_t memory_count(const struct memory *memory);
 struct memory_region *memory_get(const struct memory *memory, size_t index);
+
+/* Whether a region of the table is torn. */
+bool memory_is_torn(const struct memory *memory);
 
 /* Where size bytes of guest memory at gpa are; -EFAULT: not wholly inside one region, or none. */
 int memory_lookup(const struct memory *memory, uint64_t gpa, uint64_t size,

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -12,13 +13,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "common/cleanup.h"
-#include "host/daemon/memory.h"
 #include "common/fd-leak.h"
+#include "host/daemon/memory.h"
+#include "host/daemon/memory-guard.h"
 
 #define FILE_SIZE 0x10000ULL
 
@@ -392,6 +396,84 @@ static void test_replace_shrunk(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fd_leak_setup, fd_leak_teardown)
 
+/* The owner of a file that is not sealed shrinks it under our hands. */
+static void test_torn(void **state)
+{
+	_cleanup_memory_ struct memory *memory = new_memory();
+	struct memory_info other = valid;
+	struct memory_span span;
+	volatile uint8_t *bytes;
+	int fd = new_file(FILE_SIZE);
+
+	add(memory, &valid);
+	other.gpa += 0x100000;
+	other.uva += 0x100000;
+	assert_int_equal(memory_add(memory, &other, fd), 0);
+	assert_int_equal(memory_lookup(memory, other.gpa, other.size, &span), 0);
+	bytes = span.hva;
+	bytes[0] = bytes[other.size - 1] = 7;
+
+	assert_int_equal(ftruncate(fd, other.offset + 0x1000), 0);
+	assert_false(memory_is_torn(memory)); /* nobody knows yet */
+	assert_int_equal(bytes[0], 7);
+	assert_int_equal(bytes[other.size - 1], 0);
+	bytes[other.size - 1] = 8;
+	assert_int_equal(bytes[other.size - 1], 8);
+	assert_int_equal(bytes[0], 7); /* what is still there is as it was */
+
+	assert_true(memory_is_torn(memory));
+	assert_int_equal(memory_lookup(memory, other.gpa, 1, &span), -EFAULT);
+	assert_int_equal(memory_lookup_uva(memory, other.uva, 1, &span), -EFAULT);
+	assert_int_equal(memory_lookup(memory, valid.gpa, 1, &span), 0);
+	assert_int_equal(memory_remove(memory, &other), 0);
+	assert_false(memory_is_torn(memory));
+}
+
+/* Any other SIGBUS ends the process, as it does without us. */
+static void test_foreign_sigbus(void **state)
+{
+	_cleanup_memory_ struct memory *memory = new_memory();
+	_cleanup_close_ int fd = new_file(FILE_SIZE);
+	volatile uint8_t *map = mmap(NULL, FILE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	int status;
+	pid_t pid;
+
+	assert_ptr_not_equal(map, MAP_FAILED);
+	add(memory, &valid);
+	pid = fork();
+	if (pid == 0) {
+		struct rlimit none = { 0, 0 };
+
+		setrlimit(RLIMIT_CORE, &none);
+		alarm(10);
+		if (ftruncate(fd, 0) == 0)
+			map[0] = 1;
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSIGNALED(status));
+	assert_int_equal(WTERMSIG(status), SIGBUS);
+	munmap((void *)map, FILE_SIZE);
+}
+
+static void test_guards_are_limited(void **state)
+{
+	_cleanup_memory_ struct memory *memory = new_memory();
+	struct memory_region *kept[MEMORY_GUARD_MAX];
+	size_t i;
+
+	/* Regions that have left the table, but that somebody still uses. */
+	for (i = 0; i < ARRAY_SIZE(kept); i++) {
+		add(memory, &valid);
+		kept[i] = memory_region_ref(memory_get(memory, 0));
+		assert_int_equal(memory_remove(memory, &valid), 0);
+	}
+	assert_int_equal(try_add(memory, &valid), -ENOSPC);
+	for (i = 0; i < ARRAY_SIZE(kept); i++)
+		memory_region_unref(kept[i]);
+	assert_int_equal(try_add(memory, &valid), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -411,6 +493,9 @@ int main(void)
 		TEST(test_replace_refused),
 		TEST(test_replace_with_duplicate),
 		TEST(test_replace_shrunk),
+		TEST(test_torn),
+		TEST(test_foreign_sigbus),
+		TEST(test_guards_are_limited),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
