@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Commands of a hostile driver at the device model, with consumers that come, hold, give
+ * back and go at any moment. Every command is answered once; every event is well-formed.
+ */
+#include <endian.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fuzz/fuzz.h"
+#include "fuzz/steps.h"
+#include "host/daemon/device.h"
+
+const char fuzz_name[] = "device";
+
+#define MAX_STEPS 512
+#define NUM_CONSUMERS 3
+
+struct consumer {
+	LIST_HEAD(, dev_slot) slots;
+	bool watches, maps, full;
+};
+
+struct state {
+	struct fuzz_input in;
+	struct dev dev;
+	struct consumer consumers[NUM_CONSUMERS];
+	unsigned int unanswered, exports;
+	uint64_t time;
+	bool refuse;
+};
+
+static void op_complete(void *data, void *token, const void *response, size_t size)
+{
+	struct state *s = data;
+	const struct virtio_bufshare_response *r = response;
+
+	fuzz_check(size >= sizeof(*r));
+	fuzz_check(le32toh(r->status) <= VIRTIO_BUFSHARE_STATUS_HOST);
+	fuzz_check(s->unanswered > 0);
+	s->unanswered--;
+	free(token);
+}
+
+static void op_events(void *data)
+{
+}
+
+static uint32_t op_export(void *data, struct dev_buffer *b, uint32_t *detail)
+{
+	struct state *s = data;
+
+	if (s->refuse) {
+		*detail = ENOMEM;
+		return VIRTIO_BUFSHARE_STATUS_HOST;
+	}
+	b->path = VIRTIO_BUFSHARE_PATH_COPY;
+	s->exports++;
+	return VIRTIO_BUFSHARE_STATUS_OK;
+}
+
+static void op_drop(void *data, struct dev_buffer *b)
+{
+	struct state *s = data;
+
+	fuzz_check(s->exports > 0);
+	s->exports--;
+}
+
+static int op_refresh(void *data, struct dev_buffer *b, const struct dev_damage *damage)
+{
+	fuzz_check(damage->n <= VIRTIO_BUFSHARE_MAX_DAMAGE);
+	return 0;
+}
+
+static void attach(struct consumer *c, struct dev_buffer *b)
+{
+	struct dev_slot *slot = dev_attach(b, c, c->maps);
+
+	fuzz_check(slot);
+	LIST_INSERT_HEAD(&c->slots, slot, in_consumer);
+}
+
+static void op_added(void *data, struct dev_buffer *b)
+{
+	struct state *s = data;
+	int i;
+
+	fuzz_check(b->size && b->num_ranges);
+	for (i = 0; i < NUM_CONSUMERS; i++)
+		if (s->consumers[i].watches)
+			attach(&s->consumers[i], b);
+}
+
+static void op_removed(void *data, struct dev_buffer *b, uint32_t reason)
+{
+	fuzz_check(reason <= VIRTIO_BUFSHARE_REASON_HOST);
+}
+
+static void op_properties(void *data, struct dev_buffer *b, const char *block, size_t size)
+{
+	fuzz_check(props_check_block(block, size, PROPS_GUEST | PROPS_HOST | PROPS_REMOVALS) == 0);
+}
+
+static int op_deliver(void *data, struct dev_slot *slot, uint64_t seq)
+{
+	const struct consumer *c = slot->consumer;
+
+	fuzz_check(slot->pending && slot->pending <= seq && !slot->held);
+	fuzz_check(slot->damage.n <= VIRTIO_BUFSHARE_MAX_DAMAGE);
+	return c->full ? -EAGAIN : 0;
+}
+
+static void op_reset(void *data, bool first)
+{
+}
+
+static uint64_t op_now(void *data)
+{
+	struct state *s = data;
+
+	return s->time++;
+}
+
+static void op_random(void *data, void *buf, size_t size)
+{
+	struct state *s = data;
+
+	memset(buf, (int)(s->time++ | 1), size);
+}
+
+static void op_uuid(void *data, uint64_t epoch, uint64_t id, uint8_t uuid[16])
+{
+	memcpy(uuid, &epoch, 8);
+	memcpy(uuid + 8, &id, 8);
+}
+
+static const struct dev_ops ops = {
+	.complete = op_complete,
+	.events = op_events,
+	.export_buffer = op_export,
+	.drop_export = op_drop,
+	.refresh = op_refresh,
+	.added = op_added,
+	.removed = op_removed,
+	.properties = op_properties,
+	.deliver = op_deliver,
+	.reset = op_reset,
+	.now_ns = op_now,
+	.random = op_random,
+	.uuid = op_uuid,
+};
+
+static struct consumer *chosen(struct state *s)
+{
+	return &s->consumers[fuzz_u8(&s->in) % NUM_CONSUMERS];
+}
+
+static void command(struct state *s, bool in_epoch)
+{
+	struct virtio_bufshare_request *request;
+	size_t size;
+	const uint8_t *bytes = fuzz_chunk(&s->in, &size);
+	uint8_t *buf = malloc(size ? size : 1);
+
+	fuzz_check(buf);
+	if (size)
+		memcpy(buf, bytes, size);
+	request = (struct virtio_bufshare_request *)buf;
+	if (in_epoch && size >= sizeof(*request))
+		request->epoch = htole64(s->dev.epoch);
+	s->unanswered++;
+	dev_command(&s->dev, malloc(1), buf, size);
+	free(buf);
+}
+
+static void check_limits(const struct state *s)
+{
+	const struct dev *dev = &s->dev;
+	const struct dev_buffer *b;
+	uint64_t total = 0;
+	uint32_t n = 0;
+
+	TAILQ_FOREACH(b, &dev->buffers, link) {
+		fuzz_check(b->released <= b->seq && b->num_ranges <= dev->limits.max_ranges);
+		fuzz_check(b->guest.n + b->host.n <= PROPS_MAX);
+		fuzz_check(b->guest.block_size + b->host.block_size <= PROPS_BLOCK_MAX);
+		total += b->size;
+		n++;
+	}
+	fuzz_check(n <= dev->limits.max_buffers && total <= dev->limits.max_total_size);
+}
+
+static bool take_event(struct state *s)
+{
+	struct virtio_bufshare_event event = { 0 };
+
+	if (!dev_next_event(&s->dev, &event))
+		return false;
+	fuzz_check(le32toh(event.type) >= VIRTIO_BUFSHARE_EVENT_RELEASED &&
+		   le32toh(event.type) <= VIRTIO_BUFSHARE_EVENT_OFFER_REMOVED);
+	fuzz_check(le64toh(event.epoch) == s->dev.epoch);
+	return true;
+}
+
+static void watch(struct state *s)
+{
+	struct consumer *c = chosen(s);
+	struct dev_buffer *b;
+
+	c->maps = fuzz_u8(&s->in) & 1;
+	if (c->watches)
+		return;
+	c->watches = true;
+	TAILQ_FOREACH(b, &s->dev.buffers, link)
+		attach(c, b);
+}
+
+static void release(struct state *s)
+{
+	struct consumer *c = chosen(s);
+	uint8_t wrong = fuzz_u8(&s->in) & 3;
+	struct dev_slot *slot;
+
+	LIST_FOREACH(slot, &c->slots, in_consumer)
+		dev_release(slot, slot->held + wrong);
+}
+
+static void set_full(struct state *s)
+{
+	struct consumer *c = chosen(s);
+	struct dev_slot *slot;
+
+	c->full = fuzz_u8(&s->in) & 1;
+	if (!c->full)
+		LIST_FOREACH(slot, &c->slots, in_consumer)
+			dev_flush(slot);
+}
+
+static void detach(struct consumer *c, bool gone)
+{
+	struct dev_slot *slot;
+
+	c->watches = false;
+	while ((slot = LIST_FIRST(&c->slots)))
+		dev_detach(slot, gone);
+}
+
+static void host_properties(struct state *s)
+{
+	struct dev_buffer *b = TAILQ_FIRST(&s->dev.buffers);
+	size_t size;
+	const uint8_t *block = fuzz_chunk(&s->in, &size);
+	int r;
+
+	if (!b || props_check_block((const char *)block, size, PROPS_HOST | PROPS_REMOVALS) < 0)
+		return;
+	r = dev_set_host_properties(b, (const char *)block, size);
+	fuzz_check(r == 0 || r == -ENOSPC || r == -EOPNOTSUPP);
+}
+
+static void step(struct state *s)
+{
+	uint8_t what = fuzz_u8(&s->in) % NUM_DEV_STEPS;
+	struct consumer *c;
+
+	switch (what) {
+	case DEV_STEP_COMMAND:
+	case DEV_STEP_COMMAND_IN_EPOCH:
+		command(s, what == DEV_STEP_COMMAND_IN_EPOCH);
+		break;
+	case DEV_STEP_EVENT:
+		take_event(s);
+		break;
+	case DEV_STEP_TICK:
+		dev_tick(&s->dev);
+		break;
+	case DEV_STEP_WATCH:
+		watch(s);
+		break;
+	case DEV_STEP_RELEASE:
+		release(s);
+		break;
+	case DEV_STEP_FULL:
+		set_full(s);
+		break;
+	case DEV_STEP_DETACH:
+		c = chosen(s);
+		detach(c, fuzz_u8(&s->in) & 1);
+		break;
+	case DEV_STEP_LOSE:
+		if (!TAILQ_EMPTY(&s->dev.buffers))
+			dev_lost(TAILQ_FIRST(&s->dev.buffers), VIRTIO_BUFSHARE_REASON_MEMORY);
+		break;
+	case DEV_STEP_HOST_PROPERTIES:
+		host_properties(s);
+		break;
+	case DEV_STEP_CLEAR:
+		dev_clear(&s->dev);
+		break;
+	case DEV_STEP_REFUSE:
+		s->refuse = fuzz_u8(&s->in) & 1;
+		break;
+	}
+	check_limits(s);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	const struct dev_limits limits = {
+		.max_buffers = 8,
+		.max_buffer_size = 1 << 20,
+		.max_total_size = 4 << 20,
+		.max_ranges = 16,
+	};
+	struct state s = { .in = { data, size } };
+	int i;
+
+	dev_init(&s.dev, &ops, &s, &limits,
+		 VIRTIO_BUFSHARE_CAP_HOST_PROPERTIES | VIRTIO_BUFSHARE_CAP_RECOVERY);
+	for (i = 0; i < NUM_CONSUMERS; i++)
+		LIST_INIT(&s.consumers[i].slots);
+	for (i = 0; s.in.size && i < MAX_STEPS; i++)
+		step(&s);
+
+	/* There is an end to what the driver is told: one thing of a kind for each buffer. */
+	for (i = 0; i < 1000 && take_event(&s); i++)
+		;
+	fuzz_check(i < 1000);
+	dev_clear(&s.dev);
+	for (i = 0; i < NUM_CONSUMERS; i++)
+		detach(&s.consumers[i], true);
+	fuzz_check(s.unanswered == 0);
+	fuzz_check(s.exports == 0);
+	fuzz_check(s.dev.num_buffers == 0 && s.dev.total_size == 0);
+	return 0;
+}
