@@ -97,8 +97,10 @@ int cmd_buffers_guest(struct ctl *ctl, int argc, char **argv);
 int cmd_buffers_host(struct ctl *ctl, int argc, char **argv);
 int cmd_capture_host(struct ctl *ctl, int argc, char **argv);
 int cmd_devices(struct ctl *ctl, int argc, char **argv);
+int cmd_doctor_guest(struct ctl *ctl, int argc, char **argv);
 int cmd_help(struct ctl *ctl, int argc, char **argv);
 int cmd_load(struct ctl *ctl, int argc, char **argv);
+int cmd_module(struct ctl *ctl, int argc, char **argv);
 int cmd_monitor(struct ctl *ctl, int argc, char **argv);
 int cmd_pattern(struct ctl *ctl, int argc, char **argv);
 int cmd_qemu_args(struct ctl *ctl, int argc, char **argv);
@@ -176,7 +178,13 @@ void cleanup_host(struct bufshare_host **host);
 void cleanup_host_buffer(struct bufshare_host_buffer **buf);
 void cleanup_json(struct json_object **o);
 
-/* ---- device.c: each returns EXIT_OK, or has said why not ---- */
+/* ---- device.c: each that is an int returns EXIT_OK, or has said why not ---- */
+
+#define DENIED_HINT \
+	"your user is not in the group of the node; as root: usermod -aG render USER, then log in again"
+
+/* Whether the VM has a device, even though no driver runs it. */
+bool device_on_the_bus(void);
 
 /* Finds, and opens, the device that was asked for. */
 int open_device(struct ctl *ctl, struct bufshare_device **dev);

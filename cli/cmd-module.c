@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * load, unload: the driver, through libkmod.
+ * load, unload, module: the driver, through libkmod.
  */
 #include <errno.h>
 #include <getopt.h>
 #include <string.h>
+#include <sys/utsname.h>
 
 #include <libkmod.h>
 
 #include "cli/cli.h"
+#include "cli/module.h"
 #include "common/cleanup.h"
 
 #define MODULE "virtio-bufshare"
@@ -45,7 +47,7 @@ static int load_failed(struct ctl *ctl, int r)
 	const char *hint = NULL;
 
 	if (r == -ENOENT)
-		hint = "it is not installed for this kernel: make module && make module-install";
+		hint = "it is not installed for this kernel; " MODULE_INSTALL_HINT;
 	else if (r == -EPERM || r == -EACCES)
 		hint = "run it as root";
 	else if (r == -ENOEXEC || r == -EINVAL)
@@ -112,4 +114,107 @@ int cmd_unload(struct ctl *ctl, int argc, char **argv)
 	else if (r == -EPERM)
 		hint = "run it as root";
 	return r < 0 ? fail(ctl, r, hint, "cannot unload the driver") : EXIT_OK;
+}
+
+/* ---- what there is ---- */
+
+static void cleanup_info(struct kmod_list **list)
+{
+	kmod_module_info_free_list(*list);
+}
+
+/* The module by its name, whether loaded, installed or built in. NULL: none of that. */
+static struct kmod_module *find_module(struct kmod_ctx *ctx)
+{
+	_cleanup_(cleanup_list) struct kmod_list *list = NULL;
+
+	if (!ctx || kmod_module_new_from_lookup(ctx, MODULE, &list) < 0 || !list)
+		return NULL;
+	return kmod_module_get_module(list);
+}
+
+static int state_of(struct kmod_module *mod)
+{
+	switch (kmod_module_get_initstate(mod)) {
+	case KMOD_MODULE_BUILTIN:
+		return MODULE_BUILTIN;
+	case KMOD_MODULE_LIVE:
+	case KMOD_MODULE_COMING:
+	case KMOD_MODULE_GOING:
+		return MODULE_LOADED;
+	default:
+		return kmod_module_get_path(mod) ? MODULE_THERE : MODULE_ABSENT;
+	}
+}
+
+int module_state(void)
+{
+	_cleanup_(cleanup_kmod) struct kmod_ctx *ctx = kmod_new(NULL, NULL);
+	_cleanup_(cleanup_module) struct kmod_module *mod = NULL;
+
+	/* One that was loaded by its path is not installed. */
+	mod = find_module(ctx);
+	if (!mod && (!ctx || kmod_module_new_from_name(ctx, MODULE, &mod) < 0))
+		return MODULE_ABSENT;
+	return state_of(mod);
+}
+
+static void add_info(struct kmod_module *mod, struct json_object *o)
+{
+	static const char *const wanted[] = { "version", "srcversion", "license", "vermagic", NULL };
+	_cleanup_(cleanup_info) struct kmod_list *list = NULL;
+	struct json_object *parameters = json_object_new_array();
+	const struct kmod_list *item;
+	size_t i;
+
+	kmod_module_get_info(mod, &list);
+	kmod_list_foreach(item, list) {
+		const char *key = kmod_module_info_get_key(item);
+		const char *value = kmod_module_info_get_value(item);
+
+		for (i = 0; wanted[i]; i++)
+			if (strcmp(key, wanted[i]) == 0)
+				json_add_string(o, key, value);
+		if (strcmp(key, "parm") == 0)
+			json_object_array_add(parameters, json_object_new_string(value));
+	}
+	json_object_object_add(o, "parameters", parameters);
+}
+
+int cmd_module(struct ctl *ctl, int argc, char **argv)
+{
+	static const char *const states[] = {
+		[MODULE_ABSENT] = "absent",
+		[MODULE_THERE] = "not loaded",
+		[MODULE_LOADED] = "loaded",
+		[MODULE_BUILTIN] = "built in",
+	};
+	_cleanup_(cleanup_kmod) struct kmod_ctx *ctx = kmod_new(NULL, NULL);
+	_cleanup_(cleanup_module) struct kmod_module *mod = NULL;
+	_cleanup_(cleanup_json) struct json_object *o = NULL;
+	struct utsname kernel;
+	int state;
+
+	if (!only_arguments(ctl, argc, argv, 0))
+		return usage(ctl, "takes no argument");
+	if (!ctx || uname(&kernel) < 0)
+		return fail(ctl, -ENOMEM, NULL, "cannot use libkmod");
+	mod = find_module(ctx);
+	if (!mod && kmod_module_new_from_name(ctx, MODULE, &mod) < 0)
+		return fail(ctl, -ENOMEM, NULL, "cannot use libkmod");
+	state = state_of(mod);
+	if (state == MODULE_ABSENT)
+		return fail(ctl, 0, MODULE_INSTALL_HINT, "no driver is installed for the kernel %s",
+			    kernel.release), EXIT_NOT_FOUND;
+	o = json_new();
+	json_add_string(o, "name", MODULE);
+	json_add_string(o, "state", states[state]);
+	json_add_string(o, "kernel", kernel.release);
+	if (kmod_module_get_path(mod))
+		json_add_string(o, "file", kmod_module_get_path(mod));
+	if (state == MODULE_LOADED && kmod_module_get_refcnt(mod) >= 0)
+		json_add_u64(o, "users", (uint64_t)kmod_module_get_refcnt(mod));
+	add_info(mod, o);
+	print_object(ctl, o);
+	return EXIT_OK;
 }

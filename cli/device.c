@@ -28,8 +28,7 @@ static bool file_says(int folder, const char *name, const char *file, const char
 	       strncmp(text, wanted, strlen(wanted)) == 0;
 }
 
-/* Is the device plugged in, though no driver has it? */
-static bool on_the_bus(void)
+bool device_on_the_bus(void)
 {
 	struct dirent *entry;
 	bool found = false;
@@ -46,7 +45,7 @@ static bool on_the_bus(void)
 
 static const char *no_device_hint(void)
 {
-	return on_the_bus() ? "the driver is not loaded; run: bufsharectl load" :
+	return device_on_the_bus() ? "the driver is not loaded; run: bufsharectl load" :
 			      "start the VM with one; on the host, bufsharectl qemu-args prints how";
 }
 
@@ -73,9 +72,6 @@ static int find_device(struct ctl *ctl, struct bufshare_device **dev)
 	bufshare_device_list_free(devs, n);
 	return r;
 }
-
-#define DENIED_HINT \
-	"your user is not in the group of the node; as root: usermod -aG render USER, then log in again"
 
 int open_device(struct ctl *ctl, struct bufshare_device **dev)
 {

@@ -67,6 +67,11 @@ const struct verb verbs[] = {
 	{ "load", "", "load the driver", OPTIONS(OPTION_DRY_RUN), cmd_load, NULL },
 	{ "unload", "", "unload the driver", OPTIONS(OPTION_DRY_RUN), cmd_unload, NULL },
 
+	{ "module", "", "describe the driver that is installed or loaded", NULL, cmd_module, NULL },
+
+	{ "doctor", "", "check all there is, from the driver to the host and back", NULL,
+	  cmd_doctor_guest, NULL },
+
 	{ "qemu-args", "", "print how a VM gets the device",
 	  OPTIONS({ 's', "socket", "PATH", "of the daemon; repeatable (/tmp/bufshare)", 0,
 		    COMPLETE_FILE },
