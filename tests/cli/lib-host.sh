@@ -7,19 +7,18 @@
 ctl=./cli/bufsharectl
 daemon=./host/daemon/vhost-user-bufshare
 fake_guest=./tests/daemon/fake-guest
-n=0 failed=0
-daemon_pid='' guest_pid=''
-
-dir=$(mktemp -d)
+daemon_pid='' guest_pid='' ctl_pid=''
+# shellcheck source=tests/cli/tap.sh
+. "$srcdir/tests/cli/tap.sh"
 socket=$dir/vm.consumers
 
-finish() {
+stop_all() {
 	stop_guest
 	stop_daemon
+	[ -z "$ctl_pid" ] || kill "$ctl_pid" 2>/dev/null
 	rm -rf "$dir"
 }
-trap finish EXIT
-trap 'exit 1' INT TERM
+trap stop_all EXIT
 
 if [ ! -x "$fake_guest" ]; then
 	echo "1..0 # SKIP the fake guest needs cmocka"
@@ -88,57 +87,41 @@ guest_begins() {
 	echo "$1" >&9
 }
 
-result() {
-	n=$((n + 1))
-	if [ "$2" -eq 0 ]; then
-		echo "ok $n - $1"
-	else
-		echo "not ok $n - $1"
-		failed=$((failed + 1))
-	fi
+same() { # NAME FILE FILE
+	trouble=
+	cmp -s "$2" "$3" || trouble="files differ, after:"
+	result "$1" "$trouble"
 }
 
-# check NAME STATUS PATTERN ARGUMENT...: bufsharectl, its status, and a pattern of what
-# it prints, on either stream; '': nothing.
-check() {
-	name=$1 status=$2 pattern=$3
-	shift 3
-	"$ctl" "$@" >"$dir/out" 2>&1
-	verdict "$name" "$status" "$pattern" $?
+absent() { # NAME FILE
+	trouble=
+	[ ! -e "$2" ] || trouble="it is there, after:"
+	result "$1" "$trouble"
 }
 
-matches() {
-	if [ -n "$1" ]; then grep -q -e "$1" "$dir/out"; else [ ! -s "$dir/out" ]; fi
-}
-
-# verdict NAME STATUS PATTERN GOT
+# verdict NAME STATUS PATTERN GOT: of what was written to $dir/out and $dir/err.
 verdict() {
-	if [ "$4" -eq "$2" ] && matches "$3"; then
-		result "$1" 0
-	else
-		result "$1" 1
-		echo "# status $4, wanted $2; wanted '$3' in:"
-		sed 's/^/# /' "$dir/out"
-	fi
+	trouble=
+	[ "$4" -eq "$2" ] || trouble="status $4, not $2"
+	grep -q -e "$3" "$dir/out" "$dir/err" || [ -z "$3" ] || trouble="$trouble no '$3' in:"
+	result "$1" "$trouble"
 }
 
-# begin ARGUMENT...: bufsharectl in the background; then end_check as check above.
+# begin ARGUMENT...: bufsharectl in the background; end_check is then what check is.
 begin() {
-	"$ctl" "$@" >"$dir/out" 2>&1 9>&- &
+	: >"$dir/out"
+	"$ctl" "$@" >"$dir/out" 2>"$dir/err" 9>&- &
 	ctl_pid=$!
 }
 
 end_check() {
 	wait "$ctl_pid"
-	verdict "$1" "$2" "$3" $?
+	got=$?
+	ctl_pid=
+	verdict "$1" "$2" "$3" "$got"
 }
 
 # printed PATTERN: begin's has printed that.
 printed() {
 	until_true 10 grep -q -e "$1" "$dir/out"
-}
-
-done_testing() {
-	echo "1..$n"
-	[ "$failed" -eq 0 ]
 }
