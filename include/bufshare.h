@@ -7,8 +7,13 @@
  * A NULL argument is -EINVAL unless said otherwise. Strings are UTF-8.
  *
  * The library has no global state and does not log. Different devices may be
- * used from different threads; one device, with its buffers, from one thread at
- * a time. After fork() the child uses none of the parent's objects.
+ * used from different threads at the same time; one device, with its buffers, from
+ * any thread, but one at a time. A child of fork() can only drop its references to
+ * the parent's objects, which does not disturb the parent; other calls that reach the
+ * device are -ENOTCONN. It makes devices of its own instead.
+ *
+ * The library works with older and newer drivers: what a driver cannot do is
+ * -EOPNOTSUPP, and bufshare_device_has_feature() tells beforehand.
  */
 #ifndef BUFSHARE_H
 #define BUFSHARE_H
@@ -45,6 +50,14 @@ void bufshare_device_list_free(struct bufshare_device **devs, size_t n);
  */
 int bufshare_device_new_from_label(const char *label, struct bufshare_device **dev);
 int bufshare_device_new_from_path(const char *path, struct bufshare_device **dev);
+
+/*
+ * The device of an open node, of either kind, which another program may have passed. The
+ * device is open and has a duplicate of the descriptor; the open file is shared: its GEM
+ * handles and events are the same, and whoever else has it must not read the events.
+ * -EOPNOTSUPP: not a node of this driver; -ENODEV: unplugged.
+ */
+int bufshare_device_new_from_fd(int fd, struct bufshare_device **dev);
 
 struct bufshare_device *bufshare_device_ref(struct bufshare_device *dev);
 
@@ -86,11 +99,35 @@ enum bufshare_limit {
 /* One of the device's limits, from sysfs; needs no open. -EINVAL: no such limit. */
 int bufshare_device_get_limit(const struct bufshare_device *dev, int limit, uint64_t *value);
 
+enum bufshare_feature {
+	BUFSHARE_FEATURE_HOST_PROPERTIES = 1, /* host programs can set properties */
+	BUFSHARE_FEATURE_RECOVERY	= 2, /* registrations outlive a restart of the host side */
+	BUFSHARE_FEATURE_ZERO_COPY	= 3, /* the host can show the memory without copying it */
+	BUFSHARE_FEATURE_UUID_IMPORT	= 4, /* buffers of other virtio devices, by their UUID */
+	BUFSHARE_FEATURE_OFFERS		= 5, /* the host can offer buffers to the guest */
+	BUFSHARE_FEATURE_FENCES		= 6, /* BUFSHARE_UPDATE_* */
+	BUFSHARE_FEATURE_IMPORT		= 7, /* dma-bufs of other drivers */
+	BUFSHARE_FEATURE_USER_MEMORY	= 8, /* bufshare_buffer_new_from_memory() */
+	BUFSHARE_FEATURE_HUGE_PAGES	= 9, /* BUFSHARE_BUFFER_HUGE has an effect */
+};
+
+/*
+ * Whether driver and device can do it: 1 or 0. Does not block. -ENOTCONN: not open;
+ * -EINVAL: a feature that this library does not know.
+ */
+int bufshare_device_has_feature(const struct bufshare_device *dev, int feature);
+
 /*
  * Takes the next event. Never blocks: -EAGAIN when there is none. -ENOTCONN: not
  * open; -ENODEV: the device is gone and all its events have been read.
  */
 int bufshare_device_read_event(struct bufshare_device *dev, struct bufshare_event *event);
+
+/*
+ * Blocks until there is an event to take, at most for timeout_ns; negative: for ever.
+ * -ETIMEDOUT; -EINTR: a signal was handled; -ENODEV as above.
+ */
+int bufshare_device_wait(struct bufshare_device *dev, int64_t timeout_ns);
 
 /*
  * A round trip to the device, in nanoseconds. Blocks until its answer.
@@ -110,7 +147,9 @@ struct bufshare_buffer_info {
 	uint32_t consumers;	/* host programs that see it */
 	uint32_t lost;		/* 1: the host dropped it */
 	char application[BUFSHARE_APPLICATION_SIZE];
-	uint64_t reserved[8];
+	uint32_t imported;	/* 1: of another driver's dma-buf */
+	uint32_t user_memory;	/* 1: of memory the program had */
+	uint64_t reserved[7];	/* 0 */
 };
 
 /*
@@ -130,6 +169,13 @@ int bufshare_device_get_buffer_info(struct bufshare_device *dev, uint64_t id,
 int bufshare_device_dup_buffer_properties(struct bufshare_device *dev, uint64_t id,
 					  char ***properties);
 
+/*
+ * Unregisters all buffers that this program registered with the device; with all set,
+ * every program's (-EACCES without CAP_SYS_ADMIN), which then get
+ * BUFSHARE_EVENT_BUFFER_LOST. Blocks for the host's answer. -ETIMEDOUT.
+ */
+int bufshare_device_reset(struct bufshare_device *dev, int all);
+
 /* ---- buffers ---- */
 
 /*
@@ -138,6 +184,27 @@ int bufshare_device_dup_buffer_properties(struct bufshare_device *dev, uint64_t 
  * -EINVAL: 0 or more than BUFSHARE_LIMIT_BUFFER_SIZE.
  */
 int bufshare_buffer_new(struct bufshare_device *dev, uint64_t size, struct bufshare_buffer **buf);
+
+/*
+ * A wish for large pieces of memory, which the host maps faster and some hosts need for
+ * large buffers. Without BUFSHARE_FEATURE_HUGE_PAGES it has no effect.
+ */
+#define BUFSHARE_BUFFER_HUGE	(1U << 0)
+
+/* The same with BUFSHARE_BUFFER_* flags. */
+int bufshare_buffer_new_with_flags(struct bufshare_device *dev, uint64_t size, uint32_t flags,
+				   struct bufshare_buffer **buf);
+
+/*
+ * Makes a buffer of memory the program has: whole pages, writable, anonymous or shared
+ * (memfd), not a file's or a device's. The pages are pinned, and count against
+ * RLIMIT_MEMLOCK, until the buffer is dropped and the host has let go; the program keeps
+ * the mapping at least as long. The buffer cannot be exported. -EINVAL: not whole pages;
+ * -EFAULT: not writable; -ENOMEM: too much to pin; -EOPNOTSUPP: no
+ * BUFSHARE_FEATURE_USER_MEMORY, or another kind of memory.
+ */
+int bufshare_buffer_new_from_memory(struct bufshare_device *dev, void *addr, uint64_t size,
+				    struct bufshare_buffer **buf);
 
 /*
  * Makes a buffer for a picture in a linear DRM format of one plane, and sets the
@@ -149,7 +216,9 @@ int bufshare_buffer_new_framebuffer(struct bufshare_device *dev, uint32_t width,
 
 /*
  * Makes a buffer of the memory of a dma-buf; the fd stays the caller's. Its size is
- * the dma-buf's. -EOPNOTSUPP: the driver cannot share that kind of memory.
+ * the dma-buf's. A buffer of the same memory may be there already. -EOPNOTSUPP: the
+ * driver cannot share that kind of memory, -EREMOTE: it is not RAM, -EXDEV: it is behind
+ * an IOMMU, -EADDRNOTAVAIL: it is reached through bounce buffers.
  */
 int bufshare_buffer_import(struct bufshare_device *dev, int dmabuf_fd, struct bufshare_buffer **buf);
 
@@ -164,7 +233,10 @@ struct bufshare_buffer *bufshare_buffer_unref(struct bufshare_buffer *buf);
 uint64_t bufshare_buffer_get_size(const struct bufshare_buffer *buf);	/* bytes */
 uint32_t bufshare_buffer_get_handle(const struct bufshare_buffer *buf);	/* GEM handle, for libdrm */
 
-/* Maps the buffer for reading and writing, once; valid as long as the buffer. */
+/*
+ * Maps the buffer for reading and writing, once; valid as long as the buffer. Memory the
+ * program had is where it was.
+ */
 int bufshare_buffer_map(struct bufshare_buffer *buf, void **addr);
 
 /* A new dma-buf fd of the buffer, close-on-exec; the caller closes it. */
@@ -211,8 +283,9 @@ int bufshare_buffer_get_framebuffer(struct bufshare_buffer *buf, struct bufshare
  * Lets programs on the host see the buffer with all its properties, under the name of
  * an application protocol ([A-Za-z0-9][A-Za-z0-9._-]*). Blocks for the host's answer.
  * -EALREADY: registered; -ENOSPC: a limit of the host; -EACCES: the host forbids it;
- * -EOPNOTSUPP: memory the host cannot reach; -ENOTCONN: no host side; -ETIMEDOUT.
- * bufshare_buffer_get_refusal() says more.
+ * -EOPNOTSUPP: memory the host cannot reach, with -EREMOTE, -EXDEV and -EADDRNOTAVAIL as
+ * for an import; -ENXIO: the host failed; -ETIMEDOUT: the host does not answer, as when
+ * no daemon is there. bufshare_buffer_get_refusal() says more.
  */
 int bufshare_buffer_register(struct bufshare_buffer *buf, const char *application);
 
@@ -235,6 +308,52 @@ int bufshare_buffer_unregister(struct bufshare_buffer *buf);
  */
 int bufshare_buffer_update(struct bufshare_buffer *buf, const struct bufshare_rect *damage, size_t n,
 			   uint64_t *seq);
+
+/* Updates of one call. */
+#define BUFSHARE_MAX_UPDATES	64
+
+/* What the fences of an update are; BUFSHARE_FEATURE_FENCES. */
+#define BUFSHARE_UPDATE_ACQUIRE_FD		(1U << 0) /* acquire_fd */
+#define BUFSHARE_UPDATE_ACQUIRE_SYNCOBJ		(1U << 1) /* acquire_syncobj, acquire_point */
+#define BUFSHARE_UPDATE_ACQUIRE_IMPLICIT	(1U << 2) /* the fences of whoever writes to it */
+#define BUFSHARE_UPDATE_RELEASE_SYNCOBJ		(1U << 3) /* release_syncobj, release_point */
+
+/*
+ * An update with all there is. Fields whose flag is not set are 0, as is what is not
+ * used. The host is told when all acquire fences are signalled, which nobody waits for;
+ * the release fence is signalled when the update is released. Syncobjs are handles of
+ * bufshare_device_get_fd(), made and waited for with libdrm.
+ */
+struct bufshare_update {
+	struct bufshare_buffer *buffer;
+	const struct bufshare_rect *damage;
+	size_t num_damage;		/* 0: everywhere */
+	uint64_t seq;			/* out: number of the update */
+	uint32_t flags;			/* BUFSHARE_UPDATE_* */
+	int32_t acquire_fd;		/* a sync_file; stays the caller's */
+	uint64_t acquire_point;		/* 0: the syncobj is binary */
+	uint64_t release_point;		/* 0: the syncobj is binary */
+	uint32_t acquire_syncobj;
+	uint32_t release_syncobj;
+	uint64_t reserved[2];
+};
+
+/*
+ * Updates n buffers of the device, 1 to BUFSHARE_MAX_UPDATES and each once, as
+ * bufshare_buffer_update() does: all of them or none. Makes one system call and
+ * allocates nothing. -EINVAL also: a buffer of another device, a fence that is none;
+ * -EOPNOTSUPP: fences without BUFSHARE_FEATURE_FENCES.
+ */
+int bufshare_device_update(struct bufshare_device *dev, struct bufshare_update *updates, size_t n);
+
+/*
+ * Blocks until the update seq and those before it are released, at most for timeout_ns;
+ * negative: for ever. 0 as seq is the newest update. Events that come meanwhile are kept
+ * for bufshare_device_read_event(); if it is never called, BUFSHARE_EVENT_OVERFLOW stands
+ * for them in the end. -ENOENT: not registered; -EINVAL: no such update; -ETIMEDOUT;
+ * -EINTR: a signal was handled; -ESTALE: the host dropped the buffer; -ENODEV.
+ */
+int bufshare_buffer_wait(struct bufshare_buffer *buf, uint64_t seq, int64_t timeout_ns);
 
 uint64_t bufshare_buffer_get_id(const struct bufshare_buffer *buf);	/* 0: not registered */
 

@@ -30,7 +30,7 @@ static int own_handle(struct bufshare_buffer *buf, uint32_t handle)
 {
 	buf->handle = calloc(1, sizeof(*buf->handle));
 	if (!buf->handle) {
-		ioctl_close(buf->dev->fd, handle);
+		ioctl_close(buf->dev, handle);
 		return -ENOMEM;
 	}
 	*buf->handle = (struct handle){ .refs = 1, .handle = handle };
@@ -56,18 +56,25 @@ static void put_handle(struct bufshare_buffer *buf)
 {
 	if (!buf->handle || --buf->handle->refs > 0)
 		return;
-	ioctl_close(buf->dev->fd, buf->handle->handle);
+	ioctl_close(buf->dev, buf->handle->handle);
 	free(buf->handle);
 }
 
 BUFSHARE_EXPORT int bufshare_buffer_new(struct bufshare_device *dev, uint64_t size,
 					struct bufshare_buffer **buf)
 {
+	return bufshare_buffer_new_with_flags(dev, size, 0, buf);
+}
+
+BUFSHARE_EXPORT int bufshare_buffer_new_with_flags(struct bufshare_device *dev, uint64_t size,
+						   uint32_t flags, struct bufshare_buffer **buf)
+{
 	_cleanup_(buffer_unrefp) struct bufshare_buffer *b = NULL;
 	uint32_t handle;
 	int r;
 
-	if (!dev || !size || !buf || size > dev->limits[BUFSHARE_LIMIT_BUFFER_SIZE])
+	if (!dev || !size || !buf || size > dev->limits[BUFSHARE_LIMIT_BUFFER_SIZE] ||
+	    flags & ~BUFSHARE_BUFFER_HUGE)
 		return -EINVAL;
 	r = device_check_open(dev);
 	if (r < 0)
@@ -77,7 +84,42 @@ BUFSHARE_EXPORT int bufshare_buffer_new(struct bufshare_device *dev, uint64_t si
 	if (!b)
 		return -ENOMEM;
 	b->size = size;
-	r = ioctl_create(dev->fd, &b->size, &handle);
+	/* A wish: an older driver does as well as it can, but would refuse the flag. */
+	r = ioctl_create(dev, flags && dev->features & DRM_BUFSHARE_FEATURE_HUGE_PAGES ?
+			 DRM_BUFSHARE_CREATE_HUGE : 0, &b->size, &handle);
+	if (r == 0)
+		r = own_handle(b, handle);
+	if (r < 0)
+		return r;
+
+	*buf = steal_ptr(&b);
+	return 0;
+}
+
+BUFSHARE_EXPORT int bufshare_buffer_new_from_memory(struct bufshare_device *dev, void *addr,
+						    uint64_t size, struct bufshare_buffer **buf)
+{
+	_cleanup_(buffer_unrefp) struct bufshare_buffer *b = NULL;
+	const uint64_t in_page = (uint64_t)sysconf(_SC_PAGESIZE) - 1;
+	uint32_t handle;
+	int r;
+
+	if (!dev || !addr || !size || !buf || ((uintptr_t)addr | size) & in_page ||
+	    size > dev->limits[BUFSHARE_LIMIT_BUFFER_SIZE])
+		return -EINVAL;
+	r = device_check_open(dev);
+	if (r < 0)
+		return r;
+	if (!(dev->features & DRM_BUFSHARE_FEATURE_USER_MEMORY))
+		return -EOPNOTSUPP;
+
+	b = buffer_alloc(dev);
+	if (!b)
+		return -ENOMEM;
+	b->size = size;
+	b->map = addr;
+	b->user_memory = true;
+	r = ioctl_user_memory(dev, addr, size, &handle);
 	if (r == 0)
 		r = own_handle(b, handle);
 	if (r < 0)
@@ -108,7 +150,7 @@ BUFSHARE_EXPORT int bufshare_buffer_import(struct bufshare_device *dev, int dmab
 	if (!b)
 		return -ENOMEM;
 	b->size = (uint64_t)size;
-	r = ioctl_import(dev->fd, dmabuf_fd, &handle);
+	r = ioctl_import(dev, dmabuf_fd, &handle);
 	if (r == 0)
 		r = share_handle(b, handle);
 	if (r < 0)
@@ -131,7 +173,7 @@ BUFSHARE_EXPORT struct bufshare_buffer *bufshare_buffer_unref(struct bufshare_bu
 		return NULL;
 	if (buf->id)
 		bufshare_buffer_unregister(buf);
-	if (buf->map)
+	if (buf->map && !buf->user_memory)
 		munmap(buf->map, buf->size);
 	put_handle(buf);
 	LIST_REMOVE(buf, link);
@@ -160,7 +202,7 @@ BUFSHARE_EXPORT int bufshare_buffer_map(struct bufshare_buffer *buf, void **addr
 	if (!buf || !addr)
 		return -EINVAL;
 	if (!buf->map) {
-		r = ioctl_map(buf->dev->fd, buf->handle->handle, &offset);
+		r = ioctl_map(buf->dev, buf->handle->handle, &offset);
 		if (r < 0)
 			return r;
 		map = mmap(NULL, buf->size, PROT_READ | PROT_WRITE, MAP_SHARED, buf->dev->fd,
@@ -175,7 +217,10 @@ BUFSHARE_EXPORT int bufshare_buffer_map(struct bufshare_buffer *buf, void **addr
 
 BUFSHARE_EXPORT int bufshare_buffer_export(struct bufshare_buffer *buf, int *dmabuf_fd)
 {
-	return buf && dmabuf_fd ? ioctl_export(buf->dev->fd, buf->handle->handle, dmabuf_fd) : -EINVAL;
+	if (!buf || !dmabuf_fd)
+		return -EINVAL;
+	return buf->user_memory ? -EOPNOTSUPP :
+	       ioctl_export(buf->dev, buf->handle->handle, dmabuf_fd);
 }
 
 BUFSHARE_EXPORT void bufshare_buffer_set_user_data(struct bufshare_buffer *buf, uint64_t user_data)
@@ -263,7 +308,7 @@ BUFSHARE_EXPORT int bufshare_buffer_register(struct bufshare_buffer *buf, const 
 	reg.properties = (uintptr_t)block;
 	reg.properties_size = (uint32_t)props_write_block(&buf->props, PROPS_GUEST, block);
 	memcpy(reg.application, application, strlen(application));
-	r = ioctl_register(buf->dev->fd, &reg);
+	r = ioctl_register(buf->dev, &reg);
 	if (r < 0) {
 		explain(buf, &reg, r);
 		return r;
@@ -279,83 +324,28 @@ BUFSHARE_EXPORT const char *bufshare_buffer_get_refusal(const struct bufshare_bu
 	return buf ? buf->refusal : "";
 }
 
+void buffer_set_unregistered(struct bufshare_buffer *buf)
+{
+	const struct prop *p;
+
+	buf->id = 0;
+	/* What the host side said of this registration ends with it. */
+	while ((p = props_next(&buf->props, PROPS_HOST_PREFIX)) && props_is_host(p->name))
+		props_set(&buf->props, p->name, NULL);
+}
+
 BUFSHARE_EXPORT int bufshare_buffer_unregister(struct bufshare_buffer *buf)
 {
 	bool still_mapped = false;
-	const struct prop *p;
 	int r;
 
 	if (!buf)
 		return -EINVAL;
 	if (!buf->id)
 		return -ENOENT;
-	r = ioctl_unregister(buf->dev->fd, buf->id, &still_mapped);
-	buf->id = 0;
-
-	/* What the host side said of this registration ends with it. */
-	while ((p = props_next(&buf->props, PROPS_HOST_PREFIX)) && props_is_host(p->name))
-		props_set(&buf->props, p->name, NULL);
+	r = ioctl_unregister(buf->dev, buf->id, &still_mapped);
+	buffer_set_unregistered(buf);
 	return r < 0 ? r : still_mapped;
-}
-
-/* One rectangle around all. */
-static struct drm_bufshare_rect around(const struct bufshare_rect *r, size_t n)
-{
-	uint64_t left = r[0].x, top = r[0].y, right = left, bottom = top;
-	size_t i;
-
-	for (i = 0; i < n; i++) {
-		if (r[i].x < left)
-			left = r[i].x;
-		if (r[i].y < top)
-			top = r[i].y;
-		if ((uint64_t)r[i].x + r[i].width > right)
-			right = (uint64_t)r[i].x + r[i].width;
-		if ((uint64_t)r[i].y + r[i].height > bottom)
-			bottom = (uint64_t)r[i].y + r[i].height;
-	}
-	return (struct drm_bufshare_rect){
-		.x = (uint32_t)left,
-		.y = (uint32_t)top,
-		.width = right - left > UINT32_MAX ? UINT32_MAX : (uint32_t)(right - left),
-		.height = bottom - top > UINT32_MAX ? UINT32_MAX : (uint32_t)(bottom - top),
-	};
-}
-
-BUFSHARE_EXPORT int bufshare_buffer_update(struct bufshare_buffer *buf,
-					   const struct bufshare_rect *damage, size_t n,
-					   uint64_t *seq)
-{
-	struct drm_bufshare_rect rects[BUFSHARE_MAX_DAMAGE];
-	struct drm_bufshare_update_entry entry = { 0 };
-	size_t i;
-	int r;
-
-	if (!buf || (n && !damage))
-		return -EINVAL;
-	for (i = 0; i < n; i++)
-		if (!damage[i].width || !damage[i].height)
-			return -EINVAL;
-	if (!buf->id)
-		return -ENOENT;
-
-	if (n > BUFSHARE_MAX_DAMAGE || n > buf->dev->limits[BUFSHARE_LIMIT_DAMAGE]) {
-		rects[0] = around(damage, n);
-		n = 1;
-	} else {
-		for (i = 0; i < n; i++)
-			rects[i] = (struct drm_bufshare_rect){ damage[i].x, damage[i].y,
-							       damage[i].width, damage[i].height };
-	}
-	entry.id = buf->id;
-	entry.damage = n ? (uintptr_t)rects : 0;
-	entry.num_damage = (uint32_t)n;
-	r = ioctl_update(buf->dev->fd, &entry);
-	if (r < 0)
-		return r;
-	if (seq)
-		*seq = entry.seq;
-	return 0;
 }
 
 BUFSHARE_EXPORT uint64_t bufshare_buffer_get_id(const struct bufshare_buffer *buf)
@@ -372,18 +362,4 @@ BUFSHARE_EXPORT int bufshare_buffer_get_uuid(const struct bufshare_buffer *buf,
 		return -ENOENT;
 	memcpy(uuid, buf->uuid, sizeof(buf->uuid));
 	return 0;
-}
-
-BUFSHARE_EXPORT int bufshare_buffer_is_busy(struct bufshare_buffer *buf)
-{
-	struct drm_bufshare_info info = { 0 };
-	int r;
-
-	if (!buf)
-		return -EINVAL;
-	if (!buf->id)
-		return -ENOENT;
-	info.id = buf->id;
-	r = ioctl_info(buf->dev->fd, &info);
-	return r < 0 ? r : !!(info.flags & DRM_BUFSHARE_INFO_BUSY);
 }

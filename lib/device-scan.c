@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 
 #include "lib/internal.h"
 
@@ -123,6 +124,19 @@ static int read_identity(int folder, struct bufshare_device *dev)
 	return 0;
 }
 
+/* The number by which the kernel knows a node; 0 if it does not say. */
+static dev_t read_node_number(int drm, const char *node)
+{
+	unsigned int major, minor;
+	char name[64], text[32];
+
+	snprintf(name, sizeof(name), "%.*s/dev", 32, node);
+	if (read_attribute(drm, name, text, sizeof(text)) < 0 ||
+	    sscanf(text, "%u:%u", &major, &minor) != 2)
+		return 0;
+	return makedev(major, minor);
+}
+
 /* The DRM nodes of the device above the virtio device. -ENOENT: not there (yet). */
 static int find_nodes(int virtio, struct bufshare_device *dev)
 {
@@ -140,14 +154,17 @@ static int find_nodes(int virtio, struct bufshare_device *dev)
 		return -ENOMEM;
 	}
 	while ((entry = readdir(dir))) {
+		unsigned int card;
 		char **path;
 
 		if (strncmp(entry->d_name, "renderD", 7) == 0)
-			path = &dev->path;
+			card = 0;
 		else if (strncmp(entry->d_name, "card", 4) == 0)
-			path = &dev->card_path;
+			card = 1;
 		else
 			continue;
+		path = card ? &dev->card_path : &dev->path;
+		dev->numbers[card] = read_node_number(fd, entry->d_name);
 		free(*path);
 		*path = NULL;
 		if (asprintf(path, "%s/%s", dri_root, entry->d_name) < 0) {
@@ -258,7 +275,24 @@ static bool same_node(const char *wanted, const char *path)
 	       S_ISCHR(b.st_mode) && a.st_rdev == b.st_rdev;
 }
 
-static int find(const char *label, const char *path, struct bufshare_device **found)
+/* What is looked for: NULL and 0 fit every device. */
+struct wanted {
+	const char *label, *path;
+	dev_t number;
+};
+
+static bool fits(const struct bufshare_device *dev, const struct wanted *wanted)
+{
+	if (wanted->label && strcmp(wanted->label, dev->label) != 0)
+		return false;
+	if (wanted->number && wanted->number != dev->numbers[0] &&
+	    wanted->number != dev->numbers[1])
+		return false;
+	return !wanted->path || same_node(wanted->path, dev->path) ||
+	       same_node(wanted->path, dev->card_path);
+}
+
+static int find(const struct wanted *wanted, struct bufshare_device **found)
 {
 	_cleanup_(device_unrefp) struct bufshare_device *match = NULL;
 	struct bufshare_device **devs;
@@ -269,11 +303,7 @@ static int find(const char *label, const char *path, struct bufshare_device **fo
 	if (r < 0)
 		return r;
 	for (i = 0; i < n; i++) {
-		if (label && strcmp(label, devs[i]->label) != 0)
-			continue;
-		if (path && !same_node(path, devs[i]->path) && !same_node(path, devs[i]->card_path))
-			continue;
-		if (matches++ == 0)
+		if (fits(devs[i], wanted) && matches++ == 0)
 			match = bufshare_device_ref(devs[i]);
 	}
 	bufshare_device_list_free(devs, n);
@@ -287,10 +317,40 @@ static int find(const char *label, const char *path, struct bufshare_device **fo
 
 BUFSHARE_EXPORT int bufshare_device_new_from_label(const char *label, struct bufshare_device **dev)
 {
-	return dev ? find(label, NULL, dev) : -EINVAL;
+	return dev ? find(&(struct wanted){ .label = label }, dev) : -EINVAL;
 }
 
 BUFSHARE_EXPORT int bufshare_device_new_from_path(const char *path, struct bufshare_device **dev)
 {
-	return path && dev ? find(NULL, path, dev) : -EINVAL;
+	return path && dev ? find(&(struct wanted){ .path = path }, dev) : -EINVAL;
+}
+
+BUFSHARE_EXPORT int bufshare_device_new_from_fd(int fd, struct bufshare_device **dev)
+{
+	_cleanup_(device_unrefp) struct bufshare_device *found = NULL;
+	_cleanup_close_ int own = -1;
+	struct stat st;
+	int r;
+
+	if (fd < 0 || !dev)
+		return -EINVAL;
+	if (fstat(fd, &st) < 0)
+		return errno == EBADF ? -EINVAL : -errno;
+	if (!S_ISCHR(st.st_mode) || !st.st_rdev)
+		return -EOPNOTSUPP;
+	r = ioctl_check_driver(fd);
+	if (r == 0)
+		r = find(&(struct wanted){ .number = st.st_rdev }, &found);
+	if (r < 0)
+		return r == -ENOENT ? -ENODEV : r;
+
+	own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	if (own < 0)
+		return -errno;
+	r = device_take_fd(found, own);
+	if (r < 0)
+		return r;
+	steal_fd(&own);
+	*dev = steal_ptr(&found);
+	return 0;
 }

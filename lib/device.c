@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "lib/internal.h"
 
@@ -34,6 +35,8 @@ BUFSHARE_EXPORT struct bufshare_device *bufshare_device_unref(struct bufshare_de
 		return NULL;
 	if (dev->fd >= 0)
 		close(dev->fd);
+	if (dev->parent)
+		munmap((void *)dev->parent, (size_t)sysconf(_SC_PAGESIZE));
 	free(dev->name);
 	free(dev->path);
 	free(dev->card_path);
@@ -93,6 +96,47 @@ BUFSHARE_EXPORT int bufshare_device_get_limit(const struct bufshare_device *dev,
 	return 0;
 }
 
+/*
+ * The kernel zeroes this page in children, so that telling a child apart costs no call. A
+ * child that went on would act on its parent's buffers: they share the open file.
+ */
+static const uint32_t *mark_parent(void)
+{
+	const size_t size = (size_t)sysconf(_SC_PAGESIZE);
+	uint32_t *page;
+
+	page = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (page == MAP_FAILED)
+		return NULL;
+	if (madvise(page, size, MADV_WIPEONFORK) < 0) {
+		munmap(page, size);
+		return NULL;
+	}
+	*page = 1;
+	return page;
+}
+
+int device_take_fd(struct bufshare_device *dev, int fd)
+{
+	const int flags = fcntl(fd, F_GETFL);
+	uint64_t features = 0;
+	int r;
+
+	if (flags < 0)
+		return -errno;
+	r = ioctl_check_driver(fd);
+	if (r == 0)
+		r = ioctl_get_features(fd, &features);
+	if (r < 0 && r != -EINVAL) /* a driver from before there were features */
+		return r;
+
+	dev->features = features;
+	dev->blocking = !(flags & O_NONBLOCK);
+	dev->parent = mark_parent();
+	dev->fd = fd;
+	return 0;
+}
+
 BUFSHARE_EXPORT int bufshare_device_open(struct bufshare_device *dev)
 {
 	_cleanup_close_ int fd = -1;
@@ -101,41 +145,60 @@ BUFSHARE_EXPORT int bufshare_device_open(struct bufshare_device *dev)
 	if (!dev)
 		return -EINVAL;
 	if (dev->fd >= 0)
-		return 0;
+		return device_check_open(dev);
 
 	fd = open(dev->path, O_RDWR | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0)
 		return errno == ENOENT || errno == ENXIO ? -ENODEV :
 		       errno == EPERM ? -EACCES : -errno;
 
-	r = ioctl_check_driver(fd);
-	if (r < 0)
-		return r;
-
-	dev->fd = steal_fd(&fd);
-	return 0;
+	r = device_take_fd(dev, fd);
+	if (r == 0)
+		steal_fd(&fd);
+	return r;
 }
 
 int device_check_open(const struct bufshare_device *dev)
 {
-	return dev->fd < 0 ? -ENOTCONN : 0;
+	return dev->fd < 0 || (dev->parent && !*dev->parent) ? -ENOTCONN : 0;
 }
 
 BUFSHARE_EXPORT int bufshare_device_get_fd(const struct bufshare_device *dev)
 {
+	int r;
+
 	if (!dev)
 		return -EINVAL;
-	return dev->fd < 0 ? -ENOTCONN : dev->fd;
+	r = device_check_open(dev);
+	return r < 0 ? r : dev->fd;
+}
+
+BUFSHARE_EXPORT int bufshare_device_has_feature(const struct bufshare_device *dev, int feature)
+{
+	static const uint64_t bits[] = {
+		[BUFSHARE_FEATURE_HOST_PROPERTIES] = DRM_BUFSHARE_FEATURE_HOST_PROPERTIES,
+		[BUFSHARE_FEATURE_RECOVERY] = DRM_BUFSHARE_FEATURE_RECOVERY,
+		[BUFSHARE_FEATURE_ZERO_COPY] = DRM_BUFSHARE_FEATURE_ZERO_COPY,
+		[BUFSHARE_FEATURE_UUID_IMPORT] = DRM_BUFSHARE_FEATURE_UUID_IMPORT,
+		[BUFSHARE_FEATURE_OFFERS] = DRM_BUFSHARE_FEATURE_OFFERS,
+		[BUFSHARE_FEATURE_FENCES] = DRM_BUFSHARE_FEATURE_FENCES,
+		[BUFSHARE_FEATURE_IMPORT] = DRM_BUFSHARE_FEATURE_IMPORT,
+		[BUFSHARE_FEATURE_USER_MEMORY] = DRM_BUFSHARE_FEATURE_USER_MEMORY,
+		[BUFSHARE_FEATURE_HUGE_PAGES] = DRM_BUFSHARE_FEATURE_HUGE_PAGES,
+	};
+	int r;
+
+	if (!dev || feature < 1 || (size_t)feature >= ARRAY_SIZE(bits))
+		return -EINVAL;
+	r = device_check_open(dev);
+	return r < 0 ? r : !!(dev->features & bits[feature]);
 }
 
 BUFSHARE_EXPORT int bufshare_device_ping(struct bufshare_device *dev, uint64_t *time_ns)
 {
-	int r;
-
 	if (!dev || !time_ns)
 		return -EINVAL;
-	r = device_check_open(dev);
-	return r < 0 ? r : ioctl_ping(dev->fd, time_ns);
+	return ioctl_ping(dev, time_ns);
 }
 
 /* ---- what is registered ---- */
@@ -149,9 +212,7 @@ BUFSHARE_EXPORT int bufshare_device_list_buffers(struct bufshare_device *dev, in
 
 	if (!dev || !ids || !n)
 		return -EINVAL;
-	r = device_check_open(dev);
-	if (r == 0)
-		r = ioctl_list(dev->fd, all, 0, NULL, &count);
+	r = ioctl_list(dev, all, 0, NULL, &count);
 	if (r < 0)
 		return r;
 
@@ -163,7 +224,7 @@ BUFSHARE_EXPORT int bufshare_device_list_buffers(struct bufshare_device *dev, in
 		if (!list)
 			return -ENOMEM;
 		count = room;
-		r = ioctl_list(dev->fd, all, 0, list, &count);
+		r = ioctl_list(dev, all, 0, list, &count);
 		if (r < 0)
 			return r;
 	} while (count > room);
@@ -181,9 +242,7 @@ BUFSHARE_EXPORT int bufshare_device_get_buffer_info(struct bufshare_device *dev,
 
 	if (!dev || !id || !info)
 		return -EINVAL;
-	r = device_check_open(dev);
-	if (r == 0)
-		r = ioctl_info(dev->fd, &args);
+	r = ioctl_info(dev, &args);
 	if (r < 0)
 		return r;
 
@@ -196,6 +255,8 @@ BUFSHARE_EXPORT int bufshare_device_get_buffer_info(struct bufshare_device *dev,
 		.path = args.path,
 		.consumers = args.consumers,
 		.lost = !!(args.flags & DRM_BUFSHARE_INFO_LOST),
+		.imported = !!(args.flags & DRM_BUFSHARE_INFO_IMPORTED),
+		.user_memory = !!(args.flags & DRM_BUFSHARE_INFO_USER_MEMORY),
 	};
 	memcpy(info->uuid, args.uuid, sizeof(info->uuid));
 	memcpy(info->application, args.application, sizeof(info->application) - 1);
@@ -212,9 +273,7 @@ BUFSHARE_EXPORT int bufshare_device_dup_buffer_properties(struct bufshare_device
 
 	if (!dev || !id || !properties)
 		return -EINVAL;
-	r = device_check_open(dev);
-	if (r == 0)
-		r = ioctl_get_properties(dev->fd, id, block, &size);
+	r = ioctl_get_properties(dev, id, block, &size);
 	if (r < 0)
 		return r;
 
@@ -229,5 +288,20 @@ BUFSHARE_EXPORT int bufshare_device_dup_buffer_properties(struct bufshare_device
 		list[i] = p;
 	list[n] = NULL;
 	*properties = list;
+	return 0;
+}
+
+BUFSHARE_EXPORT int bufshare_device_reset(struct bufshare_device *dev, int all)
+{
+	struct bufshare_buffer *buf;
+	int r;
+
+	if (!dev)
+		return -EINVAL;
+	r = ioctl_reset(dev, all);
+	if (r < 0)
+		return r;
+	LIST_FOREACH(buf, &dev->buffers, link)
+		buffer_set_unregistered(buf);
 	return 0;
 }

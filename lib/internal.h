@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/queue.h>
+#include <sys/types.h>
 
 #include <drm/bufshare_drm.h>
 
@@ -22,8 +23,11 @@
 #define DRIVER_NAME "virtio-bufshare"
 #define NUM_LIMITS (BUFSHARE_LIMIT_DAMAGE + 1)
 
-/* Room for what the kernel gives at once: a file's whole event space. */
+/* What the kernel gives at once: a file's whole event space. */
 #define EVENT_SPACE 4096
+
+/* Room for what came while the program waited for something else. */
+#define EVENT_QUEUE (4 * EVENT_SPACE)
 
 struct bufshare_device {
 	int refs;
@@ -36,14 +40,19 @@ struct bufshare_device {
 	uint16_t vendor, device;
 	uint64_t limits[NUM_LIMITS];
 
+	dev_t numbers[2]; /* of the nodes; 0: not known */
+
 	int fd; /* -1: not open */
+	bool blocking; /* whoever opened the node did not say O_NONBLOCK */
+	const uint32_t *parent; /* 0 in a child of the process that opened; NULL: cannot tell */
+	uint64_t features; /* DRM_BUFSHARE_FEATURE_*; of an open device */
 	LIST_HEAD(buffer_list, bufshare_buffer) buffers;
 	bool lost; /* DEVICE_LOST was read */
 	uint64_t properties_changed; /* counts PROPERTIES events, for all buffers */
 	size_t events_size, events_pos;
 	union {
 		uint64_t align;
-		char bytes[EVENT_SPACE];
+		char bytes[EVENT_QUEUE];
 	} events;
 };
 
@@ -60,6 +69,7 @@ struct bufshare_buffer {
 	struct handle *handle; /* NULL: none yet */
 	uint64_t size;
 	void *map; /* NULL: not mapped */
+	bool user_memory; /* map is the program's own */
 	uint64_t id; /* 0: not registered */
 	uint8_t uuid[BUFSHARE_UUID_SIZE];
 	uint64_t user_data;
@@ -75,26 +85,53 @@ struct bufshare_device *device_new(void);
 void device_unrefp(struct bufshare_device **dev);
 void buffer_unrefp(struct bufshare_buffer **buf);
 
-/* 0 or why not; every ioctl passes here. */
+/* The registration has ended, however that was. */
+void buffer_set_unregistered(struct bufshare_buffer *buf);
+
+/* An event waits in the library. */
+bool device_has_event(struct bufshare_device *dev);
+
+/* 0 or -ENOTCONN: not opened, or by the parent of this process. No system call. */
 int device_check_open(const struct bufshare_device *dev);
+
+/* Makes an open device of a node; takes the descriptor on success. */
+int device_take_fd(struct bufshare_device *dev, int fd);
+
+/*
+ * Puts what events there are behind those that are not read yet. Blocks until there are
+ * some or the time (CLOCK_MONOTONIC; NULL: never) has come: -ETIMEDOUT. -EINTR.
+ */
+int device_wait_events(struct bufshare_device *dev, const struct timespec *deadline);
 
 /* Bytes per pixel of a linear format of one plane, 0: not known. */
 uint32_t format_bytes(uint32_t format);
 
-/* ioctl.c: the ioctls, each with a negative errno. */
+/*
+ * ioctl.c: the ioctls, each with a negative errno; those that take a device are -ENOTCONN
+ * if device_check_open() says so.
+ */
 int ioctl_check_driver(int fd);
-int ioctl_create(int fd, uint64_t *size, uint32_t *handle);
-int ioctl_map(int fd, uint32_t handle, uint64_t *offset);
-int ioctl_close(int fd, uint32_t handle);
-int ioctl_export(int fd, uint32_t handle, int *dmabuf);
-int ioctl_import(int fd, int dmabuf, uint32_t *handle);
-int ioctl_register(int fd, struct drm_bufshare_register *reg);
-int ioctl_unregister(int fd, uint64_t id, bool *still_mapped);
-int ioctl_set_properties(int fd, uint64_t id, const char *block, size_t size);
-int ioctl_get_properties(int fd, uint64_t id, char *block, size_t *size);
-int ioctl_update(int fd, struct drm_bufshare_update_entry *entry);
-int ioctl_info(int fd, struct drm_bufshare_info *info);
-int ioctl_list(int fd, bool all, uint64_t after, uint64_t *ids, uint32_t *count);
-int ioctl_ping(int fd, uint64_t *time_ns);
+int ioctl_get_features(int fd, uint64_t *features);
+int ioctl_create(const struct bufshare_device *dev, uint32_t flags, uint64_t *size,
+		 uint32_t *handle);
+int ioctl_user_memory(const struct bufshare_device *dev, const void *addr, uint64_t size,
+		      uint32_t *handle);
+int ioctl_map(const struct bufshare_device *dev, uint32_t handle, uint64_t *offset);
+int ioctl_close(const struct bufshare_device *dev, uint32_t handle);
+int ioctl_export(const struct bufshare_device *dev, uint32_t handle, int *dmabuf);
+int ioctl_import(const struct bufshare_device *dev, int dmabuf, uint32_t *handle);
+int ioctl_register(const struct bufshare_device *dev, struct drm_bufshare_register *reg);
+int ioctl_unregister(const struct bufshare_device *dev, uint64_t id, bool *still_mapped);
+int ioctl_set_properties(const struct bufshare_device *dev, uint64_t id, const char *block,
+			 size_t size);
+int ioctl_get_properties(const struct bufshare_device *dev, uint64_t id, char *block,
+			 size_t *size);
+int ioctl_update(const struct bufshare_device *dev, struct drm_bufshare_update_entry *entries,
+		 uint32_t count);
+int ioctl_info(const struct bufshare_device *dev, struct drm_bufshare_info *info);
+int ioctl_list(const struct bufshare_device *dev, bool all, uint64_t after, uint64_t *ids,
+	       uint32_t *count);
+int ioctl_reset(const struct bufshare_device *dev, bool all);
+int ioctl_ping(const struct bufshare_device *dev, uint64_t *time_ns);
 
 #endif /* LIB_INTERNAL_H */

@@ -19,7 +19,7 @@ static int refresh(struct bufshare_buffer *buf)
 
 	if (!buf->id || buf->properties_seen == changed)
 		return 0;
-	r = ioctl_get_properties(buf->dev->fd, buf->id, block, &size);
+	r = ioctl_get_properties(buf->dev, buf->id, block, &size);
 	if (r < 0)
 		return r;
 	r = props_apply(&props, block, size);
@@ -44,7 +44,7 @@ static int set_block(struct bufshare_buffer *buf, const char *block, size_t size
 	if (r == 0)
 		r = props_apply(&props, block, size);
 	if (r == 0 && buf->id)
-		r = ioctl_set_properties(buf->dev->fd, buf->id, block, size);
+		r = ioctl_set_properties(buf->dev, buf->id, block, size);
 	if (r < 0) {
 		props_clear(&props);
 		return r;

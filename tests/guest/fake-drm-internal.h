@@ -16,18 +16,27 @@
 #define FAKE_MAX_DEVICES 8
 #define FAKE_MAX_HANDLES 256
 #define FAKE_MAX_FAULTS 16
+#define FAKE_MAX_SYNCOBJS 16
+#define FAKE_MAX_FENCES 64 /* updates with fences that are not released, of one buffer */
 #define FAKE_NUM_CALLS 256 /* ioctl numbers */
 #define FAKE_PATH_MAX 256
 
-/* A GEM object: its pages are a memfd's. */
+/* A GEM object: its pages are a memfd's, or the program's. */
 struct fake_object {
 	LIST_ENTRY(fake_object) link;
 	unsigned int refs; /* handles and registrations */
-	int fd;
+	int fd; /* -1: memory of the program, at map */
 	ino_t inode;
+	bool foreign;
 	uint64_t size;
 	uint64_t number; /* makes its mmap() offset */
 	void *map; /* of fake_get_memory() */
+};
+
+/* A timeline; as binary syncobj point 1 is its being signalled. */
+struct fake_syncobj {
+	bool used;
+	uint64_t point;
 };
 
 struct fake_file {
@@ -35,7 +44,17 @@ struct fake_file {
 	struct fake_device *dev;
 	int kernel_end; /* of the socket that is the program's node */
 	ino_t inode; /* of the program's end */
+	bool card; /* not the render node */
 	struct fake_object *handles[FAKE_MAX_HANDLES]; /* by handle */
+	struct fake_syncobj syncobjs[FAKE_MAX_SYNCOBJS]; /* by handle */
+};
+
+/* The fences of an update. */
+struct fake_fences {
+	uint64_t seq; /* 0: not used */
+	int acquire_fd; /* -1: none */
+	uint32_t acquire_syncobj, release_syncobj;
+	uint64_t acquire_point, release_point;
 };
 
 struct fake_buffer {
@@ -47,6 +66,7 @@ struct fake_buffer {
 	uint64_t user_data, seq, released;
 	uint32_t num_ranges, consumers;
 	bool lost;
+	struct fake_fences fences[FAKE_MAX_FENCES];
 	uint8_t uuid[DRM_BUFSHARE_UUID_SIZE];
 	char application[DRM_BUFSHARE_APPLICATION_SIZE];
 };
@@ -73,6 +93,7 @@ struct fake_device {
 	unsigned int calls[FAKE_NUM_CALLS], opens;
 	struct drm_bufshare_rect damage[DRM_BUFSHARE_MAX_DAMAGE];
 	size_t num_damage;
+	uint32_t create_flags;
 };
 
 struct fake_machine {
@@ -95,6 +116,21 @@ void fake_files_reap(struct fake_device *dev);
 
 struct fake_object *fake_object_new(uint64_t size);
 void fake_object_put(struct fake_object *object);
+
+/* Memory that the program has. */
+struct fake_object *fake_object_new_user(void *addr, uint64_t size);
+
+/* The fences of an update: checked as by the driver, and kept until it is released. */
+int fake_fences_check(struct fake_file *file, const struct drm_bufshare_update_entry *entry);
+void fake_fences_take(struct fake_buffer *buf, const struct drm_bufshare_update_entry *entry);
+
+int fake_syncobj_create(struct fake_file *file, void *data);
+int fake_syncobj_destroy(struct fake_file *file, void *data);
+int fake_syncobj_query(struct fake_file *file, void *data);
+int fake_syncobj_signal(struct fake_file *file, void *data);
+
+/* Signals what waits for the release of updates up to this one. */
+void fake_fences_release(struct fake_buffer *buf, uint64_t seq);
 
 struct fake_buffer *fake_buffer_find(struct fake_device *dev, uint64_t id);
 void fake_buffer_free(struct fake_buffer *buf);

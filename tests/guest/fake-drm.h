@@ -39,6 +39,7 @@ struct fake_config {
 	uint64_t max_properties_size; /* 3072 */
 	uint64_t max_damage; /* 16 */
 	const char *driver_name; /* virtio-bufshare */
+	uint64_t no_features; /* DRM_BUFSHARE_FEATURE_* that driver or device lack; none */
 	bool no_card; /* only a render node */
 	bool no_nodes; /* the driver has not made its nodes (yet) */
 };
@@ -73,6 +74,12 @@ void fake_device_set_attribute(struct fake_device *dev, const char *name, const 
 
 /* The next count calls of a DRM_IOCTL_* fail with a positive errno; count < 0: all. */
 void fake_fail_ioctl(struct fake_device *dev, unsigned long request, int error, int count);
+
+/*
+ * All calls of all devices go to this function, which answers 0 or a negative errno, and
+ * not to the fake driver; NULL: no more.
+ */
+void fake_set_ioctl_hook(int (*hook)(unsigned long request, void *arg));
 
 /* Opening its nodes fails with a positive errno; 0: no more. */
 void fake_fail_open(struct fake_device *dev, int error);
@@ -113,6 +120,15 @@ void fake_host_restart(struct fake_device *dev);
 /* Puts raw bytes into the event stream of the newest open file. */
 void fake_send_raw(struct fake_device *dev, const void *bytes, size_t size);
 
+/* ---- fences ---- */
+
+/* A sync_file that is not signalled; the caller closes it. */
+int fake_fence_new(void);
+void fake_fence_signal(int fd);
+
+/* Whether the acquire fences of an update that is not released are signalled. */
+bool fake_host_was_told(struct fake_device *dev, uint64_t id, uint64_t seq);
+
 /* ---- what the driver knows ---- */
 
 /* Calls of a DRM_IOCTL_* so far, of all, and opens of the machine's nodes. */
@@ -131,6 +147,9 @@ void *fake_get_memory(struct fake_device *dev, uint64_t id); /* mapped until the
 
 /* Rectangles of the newest update that reached the driver. */
 size_t fake_get_damage(const struct fake_device *dev, const struct drm_bufshare_rect **rects);
+
+/* DRM_BUFSHARE_CREATE_* of the newest buffer. */
+uint32_t fake_get_create_flags(const struct fake_device *dev);
 
 /* A dma-buf of another driver; the caller closes it. */
 int fake_dmabuf_new(uint64_t size, bool shareable);

@@ -122,6 +122,7 @@ void fake_host_release(struct fake_device *dev, uint64_t id, uint64_t seq, uint3
 	if (seq <= buf->released || seq > buf->seq)
 		fake_die("no such update");
 	buf->released = seq;
+	fake_fences_release(buf, seq);
 	fake_send_event(buf->file, DRM_BUFSHARE_EVENT_RELEASED, buf, seq, flags, 0);
 }
 
@@ -248,4 +249,9 @@ size_t fake_get_damage(const struct fake_device *dev, const struct drm_bufshare_
 {
 	*rects = dev->damage;
 	return dev->num_damage;
+}
+
+uint32_t fake_get_create_flags(const struct fake_device *dev)
+{
+	return dev->create_flags;
 }

@@ -12,6 +12,16 @@
 
 #include "guest/fake-drm-internal.h"
 
+#define FEATURES                                                                               \
+	(DRM_BUFSHARE_FEATURE_HOST_PROPERTIES | DRM_BUFSHARE_FEATURE_FENCES |                  \
+	 DRM_BUFSHARE_FEATURE_IMPORT | DRM_BUFSHARE_FEATURE_USER_MEMORY |                      \
+	 DRM_BUFSHARE_FEATURE_HUGE_PAGES)
+
+static bool lacks(const struct fake_file *file, uint64_t feature)
+{
+	return file->dev->config.no_features & feature;
+}
+
 static struct fake_object *lookup(struct fake_file *file, uint32_t handle)
 {
 	return handle < FAKE_MAX_HANDLES ? file->handles[handle] : NULL;
@@ -67,6 +77,8 @@ static int do_export(struct fake_file *file, void *data)
 		return -EINVAL;
 	if (!object)
 		return -ENOENT;
+	if (object->fd < 0)
+		return -EOPNOTSUPP;
 	fd = fcntl(object->fd, args->flags & DRM_CLOEXEC ? F_DUPFD_CLOEXEC : F_DUPFD, 0);
 	if (fd < 0)
 		return -errno;
@@ -110,7 +122,7 @@ static int do_get_param(struct fake_file *file, void *data)
 	const struct fake_config *c = &file->dev->config;
 	struct drm_bufshare_get_param *args = data;
 	const uint64_t values[] = {
-		[DRM_BUFSHARE_PARAM_FEATURES] = DRM_BUFSHARE_FEATURE_HOST_PROPERTIES,
+		[DRM_BUFSHARE_PARAM_FEATURES] = FEATURES & ~c->no_features,
 		[DRM_BUFSHARE_PARAM_EPOCH] = 1,
 		[DRM_BUFSHARE_PARAM_MAX_BUFFERS] = c->max_buffers,
 		[DRM_BUFSHARE_PARAM_MAX_BUFFER_SIZE] = c->max_buffer_size,
@@ -134,13 +146,29 @@ static int do_create(struct fake_file *file, void *data)
 	uint64_t size;
 	int r;
 
-	if (args->flags || !args->size || args->size > file->dev->config.max_buffer_size)
+	if (args->flags & ~DRM_BUFSHARE_CREATE_HUGE || !args->size ||
+	    args->size > file->dev->config.max_buffer_size)
 		return -EINVAL;
+	if (args->flags && lacks(file, DRM_BUFSHARE_FEATURE_HUGE_PAGES))
+		return -EINVAL; /* as an older driver */
+	file->dev->create_flags = args->flags;
 	size = (args->size + VIRTIO_BUFSHARE_PAGE_SIZE - 1) & ~(VIRTIO_BUFSHARE_PAGE_SIZE - 1ULL);
 	r = handle_new(file, fake_object_new(size), &args->handle);
 	if (r == 0)
 		args->size = size;
 	return r;
+}
+
+static int do_user_memory(struct fake_file *file, void *data)
+{
+	struct drm_bufshare_user_memory *args = data;
+
+	if (lacks(file, DRM_BUFSHARE_FEATURE_USER_MEMORY))
+		return -EINVAL; /* an older driver does not know the call */
+	if (args->flags || !args->size || (args->addr | args->size) % VIRTIO_BUFSHARE_PAGE_SIZE)
+		return -EINVAL;
+	return handle_new(file, fake_object_new_user((void *)(uintptr_t)args->addr, args->size),
+			  &args->handle);
 }
 
 static int do_map(struct fake_file *file, void *data)
@@ -152,6 +180,8 @@ static int do_map(struct fake_file *file, void *data)
 		return -EINVAL;
 	if (!object)
 		return -ENOENT;
+	if (object->fd < 0)
+		return -EOPNOTSUPP;
 	args->offset = object->number << 32;
 	return 0;
 }
@@ -170,6 +200,7 @@ struct fake_buffer *fake_buffer_find(struct fake_device *dev, uint64_t id)
 
 void fake_buffer_free(struct fake_buffer *buf)
 {
+	fake_fences_release(buf, UINT64_MAX);
 	TAILQ_REMOVE(&buf->file->dev->buffers, buf, link);
 	fake_object_put(buf->object);
 	props_clear(&buf->props);
@@ -372,14 +403,13 @@ static int check_entry(struct fake_file *file, const struct drm_bufshare_update_
 	const struct drm_bufshare_rect *rects = (const void *)(uintptr_t)entry->damage;
 	const struct fake_buffer *buf;
 	uint32_t i;
+	int r;
 
-	if (entry->pad || entry->flags & ~15U)
+	if (entry->pad || entry->num_damage > file->dev->config.max_damage)
 		return -EINVAL;
-	if (entry->flags)
-		return -EOPNOTSUPP;
-	if (entry->in_fence_fd || entry->in_syncobj || entry->in_point || entry->release_syncobj ||
-	    entry->release_point || entry->num_damage > file->dev->config.max_damage)
-		return -EINVAL;
+	r = fake_fences_check(file, entry);
+	if (r < 0)
+		return r;
 	buf = own_buffer(file, entry->id);
 	if (!buf)
 		return -ENOENT;
@@ -395,6 +425,7 @@ static void update_one(struct fake_file *file, struct drm_bufshare_update_entry 
 	struct fake_device *dev = file->dev;
 
 	entry->seq = ++buf->seq;
+	fake_fences_take(buf, entry);
 	dev->num_damage = entry->num_damage;
 	if (entry->num_damage)
 		memcpy(dev->damage, (const void *)(uintptr_t)entry->damage,
@@ -447,7 +478,9 @@ static int do_info(struct fake_file *file, void *data)
 		return -ENOENT;
 	args->id = buf->id;
 	args->flags = (buf->released < buf->seq ? DRM_BUFSHARE_INFO_BUSY : 0) |
-		      (buf->lost ? DRM_BUFSHARE_INFO_LOST : 0);
+		      (buf->lost ? DRM_BUFSHARE_INFO_LOST : 0) |
+		      (buf->object->foreign ? DRM_BUFSHARE_INFO_IMPORTED : 0) |
+		      (buf->object->fd < 0 ? DRM_BUFSHARE_INFO_USER_MEMORY : 0);
 	args->size = buf->object->size;
 	args->seq = buf->seq;
 	args->released = buf->released;
@@ -522,8 +555,13 @@ static const struct {
 	{ DRM_IOCTL_GEM_CLOSE, do_gem_close },
 	{ DRM_IOCTL_PRIME_HANDLE_TO_FD, do_export },
 	{ DRM_IOCTL_PRIME_FD_TO_HANDLE, do_import },
+	{ DRM_IOCTL_SYNCOBJ_CREATE, fake_syncobj_create },
+	{ DRM_IOCTL_SYNCOBJ_DESTROY, fake_syncobj_destroy },
+	{ DRM_IOCTL_SYNCOBJ_QUERY, fake_syncobj_query },
+	{ DRM_IOCTL_SYNCOBJ_TIMELINE_SIGNAL, fake_syncobj_signal },
 	{ DRM_IOCTL_BUFSHARE_GET_PARAM, do_get_param },
 	{ DRM_IOCTL_BUFSHARE_CREATE, do_create },
+	{ DRM_IOCTL_BUFSHARE_USER_MEMORY, do_user_memory },
 	{ DRM_IOCTL_BUFSHARE_MAP, do_map },
 	{ DRM_IOCTL_BUFSHARE_REGISTER, do_register },
 	{ DRM_IOCTL_BUFSHARE_UNREGISTER, do_unregister },
@@ -573,11 +611,18 @@ static int dispatch(int fd, unsigned long request, void *arg)
 	return -EINVAL;
 }
 
+static int (*ioctl_hook)(unsigned long request, void *arg);
+
+void fake_set_ioctl_hook(int (*hook)(unsigned long request, void *arg))
+{
+	ioctl_hook = hook;
+}
+
 int __wrap_drmIoctl(int fd, unsigned long request, void *arg);
 
 int __wrap_drmIoctl(int fd, unsigned long request, void *arg)
 {
-	int r = dispatch(fd, request, arg);
+	int r = ioctl_hook ? ioctl_hook(request, arg) : dispatch(fd, request, arg);
 
 	if (r == 0)
 		return 0;

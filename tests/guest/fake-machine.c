@@ -14,13 +14,18 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "common/fd-leak.h"
 #include "guest/fake-drm-internal.h"
 #include "lib/internal.h"
 
+#define DRM_MAJOR 226
+
 struct fake_machine fake;
+
+int __real_fstat(int fd, struct stat *st);
 
 noreturn void fake_die(const char *what)
 {
@@ -149,10 +154,11 @@ int fake_machine_setup(void **state)
 
 static void object_free(struct fake_object *object)
 {
-	if (object->map)
+	if (object->map && object->fd >= 0)
 		munmap(object->map, object->size);
 	LIST_REMOVE(object, link);
-	close(object->fd);
+	if (object->fd >= 0)
+		close(object->fd);
 	free(object);
 }
 
@@ -194,12 +200,16 @@ static void set_defaults(struct fake_config *c)
 }
 
 /* A node: in sysfs and where programs open it. */
-static void make_node(struct fake_device *dev, const char *name, char path[FAKE_PATH_MAX])
+static void make_node(struct fake_device *dev, const char *name, unsigned int minor,
+		      char path[FAKE_PATH_MAX])
 {
-	char folder[FAKE_PATH_MAX];
+	char folder[FAKE_PATH_MAX], number[32];
 
 	format_path(folder, "%s/devices/pci%u/drm/%s", fake.sysfs, dev->number + 1, name);
 	make_folder(folder);
+	format_path(path, "%s/dev", folder);
+	snprintf(number, sizeof(number), "%u:%u", DRM_MAJOR, minor);
+	write_file(path, number);
 	format_path(path, "%s/%s", fake.dri, name);
 	write_file(path, "");
 }
@@ -227,10 +237,10 @@ struct fake_device *fake_device_add(const struct fake_config *config)
 	if (dev->config.no_nodes)
 		return dev;
 	snprintf(name, sizeof(name), "renderD%u", 128 + dev->number);
-	make_node(dev, name, dev->path);
+	make_node(dev, name, 128 + dev->number, dev->path);
 	snprintf(name, sizeof(name), "card%u", dev->number);
 	if (!dev->config.no_card)
-		make_node(dev, name, dev->card_path);
+		make_node(dev, name, dev->number, dev->card_path);
 	return dev;
 }
 
@@ -287,6 +297,21 @@ struct fake_object *fake_object_new(uint64_t size)
 	return object;
 }
 
+struct fake_object *fake_object_new_user(void *addr, uint64_t size)
+{
+	struct fake_object *object = calloc(1, sizeof(*object));
+
+	if (!object)
+		fake_die("an object");
+	object->refs = 1;
+	object->fd = -1;
+	object->map = addr;
+	object->size = size;
+	object->number = ++fake.last_object;
+	LIST_INSERT_HEAD(&fake.objects, object, link);
+	return object;
+}
+
 void fake_object_put(struct fake_object *object)
 {
 	if (--object->refs == 0)
@@ -304,6 +329,7 @@ int fake_dmabuf_new(uint64_t size, bool shareable)
 		return fd;
 	}
 	object = object_from_fd(fcntl(fd, F_DUPFD_CLOEXEC, 0), size);
+	object->foreign = true;
 	LIST_INSERT_HEAD(&fake.foreign, object, link);
 	return fd;
 }
@@ -349,7 +375,7 @@ struct fake_file *fake_file_find(int fd)
 	struct stat st;
 	unsigned int i;
 
-	if (fstat(fd, &st) < 0)
+	if (__real_fstat(fd, &st) < 0)
 		return NULL;
 	for (i = 0; i < fake.num_devices; i++) {
 		fake_files_reap(&fake.devices[i]);
@@ -360,7 +386,7 @@ struct fake_file *fake_file_find(int fd)
 	return NULL;
 }
 
-static int file_open(struct fake_device *dev)
+static int file_open(struct fake_device *dev, bool card)
 {
 	struct fake_file *file = calloc(1, sizeof(*file));
 	struct stat st;
@@ -376,6 +402,7 @@ static int file_open(struct fake_device *dev)
 	    fstat(ends[0], &st) < 0)
 		fake_die("a node");
 	file->dev = dev;
+	file->card = card;
 	file->kernel_end = ends[1];
 	file->inode = st.st_ino;
 	TAILQ_INSERT_TAIL(&dev->files, file, link);
@@ -386,6 +413,7 @@ static int file_open(struct fake_device *dev)
 
 int __real_open(const char *path, int flags, ...);
 int __wrap_open(const char *path, int flags, ...);
+int __wrap_fstat(int fd, struct stat *st);
 void *__real_mmap(void *addr, size_t size, int prot, int flags, int fd, off_t offset);
 void *__wrap_mmap(void *addr, size_t size, int prot, int flags, int fd, off_t offset);
 
@@ -404,9 +432,21 @@ int __wrap_open(const char *path, int flags, ...)
 		struct fake_device *dev = &fake.devices[i];
 
 		if (dev->plugged && (!strcmp(path, dev->path) || !strcmp(path, dev->card_path)))
-			return file_open(dev);
+			return file_open(dev, strcmp(path, dev->path) != 0);
 	}
 	return __real_open(path, flags, mode);
+}
+
+int __wrap_fstat(int fd, struct stat *st)
+{
+	const struct fake_file *file = fake_file_find(fd);
+	int r = __real_fstat(fd, st);
+
+	if (file && r == 0) {
+		st->st_mode = (st->st_mode & ~(mode_t)S_IFMT) | S_IFCHR;
+		st->st_rdev = makedev(DRM_MAJOR, (file->card ? 0 : 128) + file->dev->number);
+	}
+	return r;
 }
 
 void *__wrap_mmap(void *addr, size_t size, int prot, int flags, int fd, off_t offset)

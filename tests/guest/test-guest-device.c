@@ -481,6 +481,98 @@ static void test_unplug(void **state)
 	assert_int_equal(fake_count_handles(g->fake), 0);
 }
 
+/* A node that somebody else has opened. */
+static void check_new_from_fd(struct fake_device *fake, const char *path)
+{
+	const int fd = open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK);
+	struct bufshare_device *dev;
+	struct bufshare_buffer *buf;
+
+	assert_true(fd >= 0);
+	assert_int_equal(bufshare_device_new_from_fd(fd, &dev), 0);
+	assert_string_equal(bufshare_device_get_label(dev), "b");
+	assert_string_equal(bufshare_device_get_path(dev), fake_device_path(fake));
+	assert_int_not_equal(bufshare_device_get_fd(dev), fd);
+	assert_true(fcntl(bufshare_device_get_fd(dev), F_GETFD) & FD_CLOEXEC);
+	assert_int_equal(fake_count_files(fake), 1);
+
+	/* It is open, and has a descriptor of its own. */
+	close(fd);
+	assert_int_equal(bufshare_device_open(dev), 0);
+	assert_int_equal(bufshare_buffer_new(dev, 1, &buf), 0);
+	bufshare_buffer_unref(buf);
+	bufshare_device_unref(dev);
+	assert_int_equal(fake_count_files(fake), 0);
+}
+
+static void test_new_from_fd(void **state)
+{
+	struct fake_device *fake;
+
+	fake_device_add(&(struct fake_config){ .label = "a" });
+	fake = fake_device_add(&(struct fake_config){ .label = "b" });
+	check_new_from_fd(fake, fake_device_path(fake));
+	check_new_from_fd(fake, fake_device_card_path(fake));
+}
+
+static void test_new_from_fd_wrong(void **state)
+{
+	struct bufshare_device *dev = NULL;
+	struct fake_device *fake, *foreign;
+	int fd, other, null;
+
+	fake = fake_device_add(NULL);
+	foreign = fake_device_add(&(struct fake_config){ .driver_name = "vgem" });
+	fd = open(fake_device_path(fake), O_RDWR | O_CLOEXEC);
+	other = open(fake_device_path(foreign), O_RDWR | O_CLOEXEC);
+	null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	assert_true(fd >= 0 && other >= 0 && null >= 0);
+	assert_int_equal(bufshare_device_new_from_fd(fd, NULL), -EINVAL);
+	assert_int_equal(bufshare_device_new_from_fd(-1, &dev), -EINVAL);
+	assert_int_equal(bufshare_device_new_from_fd(1 << 20, &dev), -EINVAL);
+	assert_int_equal(bufshare_device_new_from_fd(null, &dev), -EOPNOTSUPP);
+	assert_int_equal(bufshare_device_new_from_fd(other, &dev), -EOPNOTSUPP);
+	fake_device_unplug(fake);
+	assert_int_equal(bufshare_device_new_from_fd(fd, &dev), -ENODEV);
+	assert_null(dev);
+	close(fd);
+	close(other);
+	close(null);
+}
+
+static void test_reset(void **state)
+{
+	struct guest *g = *state;
+	struct bufshare_buffer *own = guest_registered(g), *others;
+	struct bufshare_device *dev;
+	struct bufshare_event event;
+
+	assert_int_equal(bufshare_device_new_from_label(NULL, &dev), 0);
+	assert_int_equal(bufshare_device_reset(dev, 0), -ENOTCONN);
+	assert_int_equal(bufshare_device_open(dev), 0);
+	assert_int_equal(bufshare_buffer_new(dev, 1, &others), 0);
+	assert_int_equal(bufshare_buffer_register(others, "app"), 0);
+	assert_int_equal(bufshare_device_reset(NULL, 0), -EINVAL);
+	assert_int_equal(bufshare_device_reset(g->dev, 1), -EACCES);
+	assert_int_not_equal(bufshare_buffer_get_id(own), 0);
+
+	assert_int_equal(bufshare_device_reset(g->dev, 0), 0);
+	assert_int_equal(bufshare_buffer_get_id(own), 0);
+	assert_int_equal(bufshare_buffer_unregister(own), -ENOENT);
+	assert_int_equal(bufshare_device_read_event(dev, &event), -EAGAIN);
+	assert_int_equal(bufshare_buffer_register(own, "app"), 0);
+
+	fake_set_privileged(g->fake, true);
+	assert_int_equal(bufshare_device_reset(g->dev, 1), 0);
+	assert_int_equal(bufshare_buffer_get_id(own), 0);
+	assert_int_equal(bufshare_device_read_event(dev, &event), 0);
+	assert_int_equal(event.type, BUFSHARE_EVENT_BUFFER_LOST);
+	assert_int_equal(bufshare_buffer_update(others, NULL, 0, NULL), -ESTALE);
+	bufshare_buffer_unref(own);
+	bufshare_buffer_unref(others);
+	bufshare_device_unref(dev);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -508,6 +600,9 @@ int main(void)
 		guest_test(test_buffer_info),
 		guest_test(test_dup_properties),
 		guest_test(test_unplug),
+		machine_test(test_new_from_fd),
+		machine_test(test_new_from_fd_wrong),
+		guest_test(test_reset),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
