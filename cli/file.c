@@ -3,19 +3,71 @@
 #include <fcntl.h>
 #include <libgen.h>
 #include <limits.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "cli/file.h"
 #include "common/cleanup.h"
 
-/* A file without a name: the kernel drops it if we die. Not every file system has them. */
+/* A file without a name: the kernel drops it if we die. */
 static int open_unnamed(const char *path)
 {
 	_cleanup_free_ char *copy = strdup(path);
+	int fd;
 
 	if (!copy)
 		return -ENOMEM;
-	return open(dirname(copy), O_TMPFILE | O_WRONLY | O_CLOEXEC, 0666) ;
+	fd = open(dirname(copy), O_TMPFILE | O_WRONLY | O_CLOEXEC, 0666);
+	return fd < 0 ? -errno : fd;
+}
+
+/* For file systems that have none: EISDIR is what they say that do not know the flag. */
+static int open_second(struct new_file *file)
+{
+	mode_t mask;
+	int fd;
+
+	if (asprintf(&file->second, "%s.XXXXXX", file->path) < 0) {
+		file->second = NULL;
+		return -ENOMEM;
+	}
+	fd = mkostemp(file->second, O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	mask = umask(0);
+	umask(mask);
+	fchmod(fd, 0666 & ~mask);
+	return fd;
+}
+
+static int open_new(struct new_file *file, const char *path)
+{
+	struct stat st;
+	int fd;
+
+	if (stat(path, &st) == 0 && !S_ISREG(st.st_mode)) {
+		/* A device or a pipe is written to; nothing can take its place. */
+		fd = open(path, O_WRONLY | O_CLOEXEC);
+		return fd < 0 ? -errno : fd;
+	}
+	/* What a link points to is replaced, not the link. */
+	file->path = realpath(path, NULL);
+	if (!file->path)
+		file->path = strdup(path);
+	if (!file->path)
+		return -ENOMEM;
+	fd = open_unnamed(file->path);
+	return fd == -EOPNOTSUPP || fd == -EISDIR ? open_second(file) : fd;
+}
+
+static void drop(struct new_file *file)
+{
+	if (file->second)
+		unlink(file->second);
+	free(file->second);
+	free(file->path);
+	file->second = file->path = NULL;
 }
 
 int new_file_begin(struct new_file *file, const char *path)
@@ -27,21 +79,16 @@ int new_file_begin(struct new_file *file, const char *path)
 		file->stream = stdout;
 		return 0;
 	}
-	file->path = strdup(path);
-	if (!file->path)
-		return -ENOMEM;
-	fd = open_unnamed(path);
-	if (fd >= 0)
+	fd = open_new(file, path);
+	if (fd >= 0) {
 		file->stream = fdopen(fd, "w");
-	if (!file->stream) {
-		int r = -errno;
-
-		if (fd >= 0)
-			close(fd);
-		free(file->path);
-		return r;
+		if (file->stream)
+			return 0;
+		close(fd);
+		fd = -ENOMEM;
 	}
-	return 0;
+	drop(file);
+	return fd;
 }
 
 void new_file_fail(struct new_file *file, int error)
@@ -80,12 +127,17 @@ int new_file_finish(struct new_file *file)
 {
 	if (fflush(file->stream) != 0)
 		new_file_fail(file, -errno);
-	if (!file->path)
+	if (file->stream == stdout)
 		return file->error;
-	if (!file->error)
+	if (!file->error && file->second) {
+		if (rename(file->second, file->path) < 0)
+			new_file_fail(file, -errno);
+	} else if (!file->error && file->path) {
 		new_file_fail(file, give_name(fileno(file->stream), file->path));
-	fclose(file->stream);
-	free(file->path);
+	}
+	if (fclose(file->stream) != 0)
+		new_file_fail(file, -errno);
+	drop(file);
 	return file->error;
 }
 

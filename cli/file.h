@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A file that appears whole or not at all, whatever interrupts its writing.
+ * A file that appears whole or not at all, whatever interrupts its writing. Devices and
+ * pipes are just written to.
  */
 #ifndef CLI_FILE_H
 #define CLI_FILE_H
@@ -10,7 +11,8 @@
 
 struct new_file {
 	FILE *stream;
-	char *path; /* NULL: standard output */
+	char *path; /* of the file to be; NULL: written in place */
+	char *second; /* its name until it is whole, where it cannot do without */
 	int error;
 };
 
