@@ -60,6 +60,8 @@ guest_prepare() {
 	trap guest_finish EXIT
 	trap 'say "interrupted"; exit 130' INT
 	trap 'exit 143' TERM
+	# Compilers and make leave files of theirs behind when they are interrupted.
+	export TMPDIR=$tmp
 }
 
 # start CMD...: in the background, until the script ends.

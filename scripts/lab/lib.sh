@@ -85,7 +85,9 @@ lab_kill_job() {
 
 lab_cleanup() {
 	lab_kill_job
-	if [[ -n $lab_tmp ]]; then
+	if [[ -n $lab_tmp && -d $lab_tmp ]]; then
+		# gigabytes, it may be
+		[[ $lab_tmp != "$lab_cache"/* ]] || say "removing what was half made"
 		# Build trees have folders without write permission now and then.
 		rm -rf "$lab_tmp" 2>/dev/null ||
 			{ chmod -R u+rwX "$lab_tmp" && rm -rf "$lab_tmp"; } || true
