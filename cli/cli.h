@@ -51,6 +51,9 @@ enum complete {
 	COMPLETE_FILE,
 	COMPLETE_VERB,
 	COMPLETE_WORDS, /* of the list beside it */
+	COMPLETE_DEVICE, /* label */
+	COMPLETE_BUFFER, /* id */
+	COMPLETE_BUFFER_FILE, /* an id, then a file */
 };
 
 enum option_flags {
@@ -96,6 +99,7 @@ enum global_option {
 int cmd_buffers_guest(struct ctl *ctl, int argc, char **argv);
 int cmd_buffers_host(struct ctl *ctl, int argc, char **argv);
 int cmd_capture_host(struct ctl *ctl, int argc, char **argv);
+int cmd_completion(struct ctl *ctl, int argc, char **argv);
 int cmd_devices(struct ctl *ctl, int argc, char **argv);
 int cmd_doctor_guest(struct ctl *ctl, int argc, char **argv);
 int cmd_help(struct ctl *ctl, int argc, char **argv);

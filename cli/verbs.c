@@ -11,7 +11,7 @@
 
 const struct option_row global_options[] = {
 	{ 'd', "device", "LABEL|PATH|N", "which device, if there are several", OPTION_GUEST,
-	  COMPLETE_FILE },
+	  COMPLETE_DEVICE },
 	{ 'H', "host", "SOCKET", "talk to a daemon, at its consumer socket", OPTION_HOST,
 	  COMPLETE_FILE },
 	{ 'j', "json", "[STYLE]", "short, pretty, lines or off (-j: pretty on a terminal)", 0,
@@ -33,7 +33,7 @@ const struct verb verbs[] = {
 	  cmd_buffers_guest, cmd_buffers_host },
 
 	{ "show", "ID", "show one buffer with its properties", NULL,
-	  cmd_show_guest, cmd_show_host },
+	  cmd_show_guest, cmd_show_host, COMPLETE_BUFFER },
 
 	{ "share", "FILE|-", "share a file until a host program took it; a PNG as a picture",
 	  OPTIONS({ 'a', "application", "NAME", "for which programs (bufsharectl.share)" },
@@ -62,7 +62,7 @@ const struct verb verbs[] = {
 	{ "capture", "ID FILE.png|FILE.raw|-", "write what a buffer holds to a file",
 	  OPTIONS({ 'x', "next", NULL, "wait for its next update first" },
 		  { 't', "timeout", "SECONDS", "give up after that long (10)" }),
-	  NULL, cmd_capture_host, COMPLETE_FILE },
+	  NULL, cmd_capture_host, COMPLETE_BUFFER_FILE },
 
 	{ "load", "", "load the driver", OPTIONS(OPTION_DRY_RUN), cmd_load, NULL },
 	{ "unload", "", "unload the driver", OPTIONS(OPTION_DRY_RUN), cmd_unload, NULL },
@@ -80,6 +80,8 @@ const struct verb verbs[] = {
 		    "for Cloud Hypervisor (53) instead of QEMU" }),
 	  cmd_qemu_args, cmd_qemu_args },
 
+	{ "completion", "SHELL", "print what bash, zsh or fish needs to complete command lines",
+	  NULL, cmd_completion, cmd_completion, COMPLETE_WORDS, "bash zsh fish" },
 	{ "help", "[VERB]", "explain a verb", NULL, cmd_help, cmd_help, COMPLETE_VERB },
 	{ 0 }
 };
