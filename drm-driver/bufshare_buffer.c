@@ -45,6 +45,7 @@ static void make_gone_locked(struct bufshare_buffer *buf)
 	buf->file = NULL;
 	list_del_init(&buf->file_link);
 	list_del_init(&buf->bo_link);
+	bufshare_update_gone_locked(buf);
 	list_for_each_entry_safe(ev, next, &buf->events, link) {
 		list_del_init(&ev->link);
 		bufshare_event_cancel(buf->bdev, ev);
@@ -158,7 +159,9 @@ static struct bufshare_buffer *buffer_new(struct bufshare_device *bdev, struct d
 	kref_init(&buf->ref);
 	INIT_LIST_HEAD(&buf->file_link);
 	INIT_LIST_HEAD(&buf->bo_link);
+	INIT_LIST_HEAD(&buf->waiting);
 	INIT_LIST_HEAD(&buf->events);
+	INIT_LIST_HEAD(&buf->releases);
 	mutex_init(&buf->props_mutex);
 	buf->bdev = bdev;
 	buf->state = BUFSHARE_REGISTERING;

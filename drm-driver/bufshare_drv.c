@@ -48,7 +48,7 @@ static const struct file_operations bufshare_fops = {
 
 /* With this name and dumb buffers on the card node, Mesa makes it a GBM device. */
 static const struct drm_driver bufshare_drm_driver = {
-	.driver_features = DRIVER_GEM | DRIVER_RENDER,
+	.driver_features = DRIVER_GEM | DRIVER_RENDER | DRIVER_SYNCOBJ | DRIVER_SYNCOBJ_TIMELINE,
 	.name = "virtio-bufshare",
 	.desc = "Virtio buffer sharing",
 	.major = 1,
@@ -150,7 +150,8 @@ static struct bufshare_device *device_new(struct virtio_device *vdev)
 	spin_lock_init(&bdev->lock);
 	INIT_LIST_HEAD(&bdev->backlog);
 	INIT_LIST_HEAD(&bdev->in_flight);
-	INIT_LIST_HEAD(&bdev->failed);
+	INIT_LIST_HEAD(&bdev->ended);
+	INIT_LIST_HEAD(&bdev->released);
 	INIT_LIST_HEAD(&bdev->files);
 	xa_init(&bdev->buffers);
 	dma_set_max_seg_size(drm->dev, dma_max_mapping_size(drm->dev) ?: UINT_MAX);
@@ -217,9 +218,11 @@ static void bufshare_remove(struct virtio_device *vdev)
 	drm_dev_unplug(bdev->drm);
 	bufshare_sysfs_remove(bdev);
 	bufshare_vq_stop(bdev);
+	bufshare_update_stop(bdev);
 	bufshare_files_lost(bdev);
 	bufshare_vq_fini(bdev);
 	bufshare_buffer_drop_all(bdev);
+	bufshare_release_signal(bdev);
 	drm_dev_put(bdev->drm);
 }
 

@@ -3,7 +3,8 @@
  * The driver of the virtio-bufshare device.
  *
  * A program's call goes from bufshare_ioctl.c, which copies and checks, to a registration
- * (bufshare_buffer.c, bufshare_command.c, bufshare_update.c), and as a request
+ * (bufshare_buffer.c, bufshare_command.c, bufshare_update.c and its fences in
+ * bufshare_fence.c), and as a request
  * (bufshare_request.c) over the control queue (bufshare_vq.c). What comes back is an answer to
  * a request, or an event of the device (bufshare_event.c), which may become an event of a file.
  *
@@ -41,6 +42,8 @@
 
 #include "bufshare_props.h"
 
+struct dma_fence_chain;
+struct drm_syncobj;
 struct virtqueue;
 
 /* The config space in the CPU's byte order, checked, and cut to what the driver can do. */
@@ -92,7 +95,8 @@ enum bufshare_recovery {
  * @num_events: how many
  * @backlog: requests that wait for room, in order
  * @in_flight: requests in @ctrl_vq
- * @failed: requests that @ctrl_vq would not take
+ * @ended: requests that end without an answer
+ * @released: struct bufshare_release, to be signalled
  * @stamp: of the request that was sent last
  * @files: struct bufshare_file
  * @buffers: all registrations the host may know, by id; holds no references
@@ -125,7 +129,8 @@ struct bufshare_device {
 	unsigned int num_events;
 	struct list_head backlog;
 	struct list_head in_flight;
-	struct list_head failed;
+	struct list_head ended;
+	struct list_head released;
 	u64 stamp;
 	struct list_head files;
 	struct xarray buffers;
@@ -185,6 +190,16 @@ enum bufshare_state {
 };
 
 struct bufshare_request;
+struct bufshare_wait;
+
+/* A point of a syncobj, to be signalled when an update is released. */
+struct bufshare_release {
+	struct list_head link; /* bufshare_buffer.releases, bufshare_device.released */
+	u64 seq; /* of the update */
+	struct drm_syncobj *syncobj; /* a reference */
+	u64 point;
+	struct dma_fence_chain *chain; /* for the point; NULL: the syncobj is a binary one */
+};
 
 /**
  * struct bufshare_buffer - a registration
@@ -213,7 +228,11 @@ struct bufshare_request;
  * @sent: the device was told of updates up to this one
  * @released: updates up to this one are released
  * @pending: the update that waits in the backlog
+ * @waiting: updates before that one, in order, of which the first waits for its fences
+ * @num_waiting: how many
  * @events: reserved RELEASED events, in order of their seq
+ * @releases: struct bufshare_release, in order of their seq
+ * @num_releases: how many
  * @unregister: the request, made in advance because it must not fail
  * @props_mutex: see above
  * @props: the guest's properties, a sorted block
@@ -252,7 +271,11 @@ struct bufshare_buffer {
 	u64 sent;
 	u64 released;
 	struct bufshare_request *pending;
+	struct list_head waiting;
+	u32 num_waiting;
 	struct list_head events;
+	struct list_head releases;
+	u32 num_releases;
 	struct bufshare_request *unregister;
 
 	struct mutex props_mutex;
@@ -269,7 +292,7 @@ struct bufshare_buffer {
  * struct bufshare_request - a command and its answer
  * @ref: one is the queue's, from the submission until @answered was called
  * @bdev: its device
- * @link: in the backlog, in flight, or failed
+ * @link: in the line of a buffer, in the backlog, in flight, or ended
  * @batch: for whoever waits for many
  * @done: @result is there
  * @buffer: the registration it is about, a reference; or NULL
@@ -282,6 +305,7 @@ struct bufshare_buffer {
  * @resp_size: bytes there
  * @resp_min: bytes of the shortest answer that says OK
  * @used: bytes that the device says it wrote
+ * @wait: for the fences of an update; NULL when there is nothing to wait for
  * @scratch: memory that @answered needs, freed with the request
  * @queued: in the backlog, where it can be withdrawn
  * @keep: it is never withdrawn
@@ -313,6 +337,7 @@ struct bufshare_request {
 	u32 resp_size;
 	u32 resp_min;
 	u32 used;
+	struct bufshare_wait *wait;
 	void *scratch;
 	bool queued;
 	bool keep;
@@ -386,7 +411,21 @@ int bufshare_command_get_props(struct bufshare_buffer *buf, char *block, size_t 
 int bufshare_update(struct bufshare_file *bfile, struct drm_bufshare_update_entry *entries,
 		    u32 count);
 void bufshare_update_released_locked(struct bufshare_buffer *buf, u64 seq, u32 flags);
+void bufshare_update_advance_locked(struct bufshare_buffer *buf);
 void bufshare_update_cancel_locked(struct bufshare_buffer *buf);
+void bufshare_update_gone_locked(struct bufshare_buffer *buf);
+void bufshare_update_stop(struct bufshare_device *bdev);
+
+/* bufshare_fence.c */
+struct bufshare_wait *bufshare_fence_get(struct bufshare_file *bfile, struct drm_gem_object *obj,
+					 const struct drm_bufshare_update_entry *entry);
+void bufshare_fence_put(struct bufshare_wait *wait);
+void bufshare_fence_arm(struct bufshare_wait *wait, struct bufshare_request *req);
+void bufshare_fence_cancel(struct bufshare_request *req);
+struct bufshare_release *bufshare_release_new(struct bufshare_file *bfile,
+					      const struct drm_bufshare_update_entry *entry);
+void bufshare_release_free(struct bufshare_release *release);
+void bufshare_release_signal(struct bufshare_device *bdev);
 
 /* bufshare_event.c */
 struct bufshare_event *bufshare_event_new(u32 type, gfp_t gfp);
@@ -420,6 +459,8 @@ int bufshare_request_parse(struct bufshare_request *req);
 bool bufshare_request_restart(struct bufshare_request *req);
 void bufshare_request_finish(struct bufshare_request *req, int result);
 void bufshare_queue_locked(struct bufshare_request *req);
+void bufshare_requeue_locked(struct bufshare_request *req);
+void bufshare_end_locked(struct bufshare_request *req, int result);
 void bufshare_flush_locked(struct bufshare_device *bdev);
 void bufshare_submit(struct bufshare_request *req);
 int bufshare_wait(struct bufshare_request *req);

@@ -183,6 +183,7 @@ void bufshare_request_put(struct bufshare_request *req)
 void bufshare_request_finish(struct bufshare_request *req, int result)
 {
 	req->result = result;
+	bufshare_fence_cancel(req);
 	if (req->answered)
 		req->answered(req);
 	complete_all(&req->done);
@@ -207,6 +208,38 @@ static int ring_add(struct bufshare_request *req)
 	return virtqueue_add_sgs(bdev->ctrl_vq, sgs, 1, 1, req, GFP_ATOMIC);
 }
 
+/* The queue has a reference. To be followed by bufshare_flush_locked(). */
+void bufshare_requeue_locked(struct bufshare_request *req)
+{
+	struct bufshare_device *bdev = req->bdev;
+
+	lockdep_assert_held(&bdev->lock);
+	req->queued = true;
+	if (req->urgent)
+		list_move(&req->link, &bdev->backlog);
+	else
+		list_move_tail(&req->link, &bdev->backlog);
+}
+
+/* The same, and takes the reference. */
+void bufshare_queue_locked(struct bufshare_request *req)
+{
+	bufshare_requeue_locked(bufshare_request_get(req));
+}
+
+/* The end of a request that is not with the device. Whoever stops the queues ends it then. */
+void bufshare_end_locked(struct bufshare_request *req, int result)
+{
+	struct bufshare_device *bdev = req->bdev;
+
+	lockdep_assert_held(&bdev->lock);
+	req->queued = false;
+	req->result = result;
+	list_move_tail(&req->link, &bdev->ended);
+	if (bdev->running)
+		queue_work(bdev->wq, &bdev->queue_work);
+}
+
 /* Sends what the queue has room for. */
 void bufshare_flush_locked(struct bufshare_device *bdev)
 {
@@ -224,13 +257,11 @@ void bufshare_flush_locked(struct bufshare_device *bdev)
 		ret = ring_add(req);
 		if (ret == -ENOSPC)
 			break;
-		req->queued = false;
 		if (ret) {
-			req->result = ret;
-			list_move_tail(&req->link, &bdev->failed);
-			queue_work(bdev->wq, &bdev->queue_work);
+			bufshare_end_locked(req, ret);
 			continue;
 		}
+		req->queued = false;
 		req->stamp = ++bdev->stamp;
 		list_move_tail(&req->link, &bdev->in_flight);
 		if (req->sending)
@@ -239,20 +270,6 @@ void bufshare_flush_locked(struct bufshare_device *bdev)
 	}
 	if (kick)
 		virtqueue_kick(bdev->ctrl_vq);
-}
-
-/* Takes a reference for the queue. To be followed by bufshare_flush_locked(). */
-void bufshare_queue_locked(struct bufshare_request *req)
-{
-	struct bufshare_device *bdev = req->bdev;
-
-	lockdep_assert_held(&bdev->lock);
-	bufshare_request_get(req);
-	req->queued = true;
-	if (req->urgent)
-		list_add(&req->link, &bdev->backlog);
-	else
-		list_add_tail(&req->link, &bdev->backlog);
 }
 
 /**
@@ -343,8 +360,7 @@ bool bufshare_request_restart(struct bufshare_request *req)
 		!(req->buffer && req->buffer->state == BUFSHARE_GONE);
 	if (again) {
 		req->retried = true;
-		req->queued = true;
-		list_add_tail(&req->link, &bdev->backlog);
+		bufshare_requeue_locked(req);
 		bufshare_flush_locked(bdev);
 	}
 	spin_unlock(&bdev->lock);

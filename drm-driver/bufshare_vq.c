@@ -16,7 +16,7 @@ static void handle_answers(struct bufshare_device *bdev)
 {
 	struct bufshare_request *req, *next;
 	LIST_HEAD(answered);
-	LIST_HEAD(failed);
+	LIST_HEAD(ended);
 	unsigned int len;
 	int result;
 
@@ -31,7 +31,7 @@ static void handle_answers(struct bufshare_device *bdev)
 		} while (!virtqueue_enable_cb(bdev->ctrl_vq));
 		bufshare_flush_locked(bdev);
 	}
-	list_splice_tail_init(&bdev->failed, &failed);
+	list_splice_tail_init(&bdev->ended, &ended);
 	spin_unlock(&bdev->lock);
 
 	list_for_each_entry_safe(req, next, &answered, link) {
@@ -41,7 +41,7 @@ static void handle_answers(struct bufshare_device *bdev)
 			continue;
 		bufshare_request_finish(req, result);
 	}
-	list_for_each_entry_safe(req, next, &failed, link) {
+	list_for_each_entry_safe(req, next, &ended, link) {
 		list_del_init(&req->link);
 		bufshare_request_finish(req, req->result);
 	}
@@ -110,6 +110,7 @@ static void queue_work_func(struct work_struct *work)
 	if (!handle_events(bdev))
 		queue_work(bdev->wq, &bdev->queue_work);
 	handle_answers(bdev);
+	bufshare_release_signal(bdev);
 }
 
 /* Of both queues, in interrupt context. */
@@ -240,7 +241,7 @@ void bufshare_vq_fini(struct bufshare_device *bdev)
 
 	spin_lock(&bdev->lock);
 	list_splice_tail_init(&bdev->in_flight, &unanswered);
-	list_splice_tail_init(&bdev->failed, &unanswered);
+	list_splice_tail_init(&bdev->ended, &unanswered);
 	list_splice_tail_init(&bdev->backlog, &unanswered);
 	spin_unlock(&bdev->lock);
 	list_for_each_entry_safe(req, next, &unanswered, link) {

@@ -250,27 +250,6 @@ static void wrong_damage_pointer(void)
 	fails(spoil_damage_pointer, -EFAULT);
 }
 
-static void fences(void)
-{
-	static const uint32_t flags[] = {
-		DRM_BUFSHARE_UPDATE_IN_FENCE_FD, DRM_BUFSHARE_UPDATE_IN_SYNCOBJ,
-		DRM_BUFSHARE_UPDATE_IN_IMPLICIT, DRM_BUFSHARE_UPDATE_RELEASE_SYNCOBJ,
-	};
-	int fd = open_node(node.render);
-	struct drm_bufshare_update_entry entry;
-	uint64_t id = register_new(fd, 4096);
-	size_t i;
-
-	if (get_param(fd, DRM_BUFSHARE_PARAM_FEATURES) & DRM_BUFSHARE_FEATURE_FENCES)
-		skip("the driver has fences");
-	for (i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
-		entry = update_entry(id);
-		entry.flags = flags[i];
-		expect_result(update(fd, &entry, 1), -EOPNOTSUPP);
-	}
-	expect(get_info(fd, id).seq == 0);
-}
-
 static void wrong_call(void)
 {
 	int fd = open_node(node.render);
@@ -319,7 +298,6 @@ const struct test update_tests[] = {
 	{ "update: damage beyond the bottom end of numbers", wrong_bottom },
 	{ "update: too much damage", wrong_num_damage },
 	{ "update: damage at a bad address", wrong_damage_pointer },
-	{ "update: fences are refused", fences },
 	{ "update: wrong call", wrong_call },
 	{ "update: entries that cannot be written", read_only_entries },
 	{ NULL, NULL },

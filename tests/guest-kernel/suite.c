@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "suite.h"
@@ -22,7 +23,8 @@ struct node other_node;
 bool have_other_node;
 
 static const struct test *const groups[] = {
-	object_tests, memory_tests, register_tests, property_tests, update_tests, event_tests, life_tests,
+	object_tests, memory_tests, register_tests, property_tests, update_tests, fence_tests,
+	event_tests, life_tests,
 };
 
 /* Takes the nodes' names from the folder of the virtio device's parent. */
@@ -86,9 +88,25 @@ static int find_devices(const char *label)
 	return found ? 0 : -ENODEV;
 }
 
+static struct timespec now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t;
+}
+
+static long ms_since(struct timespec begin)
+{
+	struct timespec t = now();
+
+	return (t.tv_sec - begin.tv_sec) * 1000 + (t.tv_nsec - begin.tv_nsec) / 1000000;
+}
+
 /* Whether the test did not fail. */
 static bool run(const struct test *test, int number)
 {
+	struct timespec begin = now();
 	int status;
 	pid_t pid;
 
@@ -105,7 +123,7 @@ static bool run(const struct test *test, int number)
 		return false;
 	}
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
-		printf("ok %d - %s\n", number, test->name);
+		printf("ok %d - %s # %ld ms\n", number, test->name, ms_since(begin));
 	} else if (WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SKIP) {
 		printf("ok %d - %s # SKIP\n", number, test->name);
 	} else {

@@ -40,6 +40,7 @@ extern const struct test register_tests[];
 extern const struct test memory_tests[];
 extern const struct test property_tests[];
 extern const struct test update_tests[];
+extern const struct test fence_tests[];
 extern const struct test event_tests[];
 extern const struct test life_tests[];
 

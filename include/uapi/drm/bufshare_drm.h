@@ -73,6 +73,7 @@ enum drm_bufshare_param {
 #define DRM_BUFSHARE_MAX_PROPERTIES_SIZE	3072
 #define DRM_BUFSHARE_MAX_DAMAGE			16
 #define DRM_BUFSHARE_MAX_UPDATES		64
+#define DRM_BUFSHARE_MAX_OUTSTANDING		64
 
 /**
  * struct drm_bufshare_get_param - a constant of the driver or the device
@@ -232,6 +233,8 @@ struct drm_bufshare_rect {
  * @release_point: in: its point, zero for a binary syncobj
  *
  * Fields without their flag are zero. Fences need FEATURE_FENCES (-EOPNOTSUPP).
+ * A fence to wait for must be there already (-EINVAL). Of each buffer at most
+ * MAX_OUTSTANDING updates wait, and as many have a release syncobj (-EBUSY).
  */
 struct drm_bufshare_update_entry {
 	__u64 id;
