@@ -54,6 +54,7 @@ enum bufshare_ipc_type {
 	BUFSHARE_IPC_ERROR		= 73,
 	BUFSHARE_IPC_REVOKED		= 74,
 	BUFSHARE_IPC_RANGES		= 75,
+	BUFSHARE_IPC_CONSUMER		= 76,
 };
 
 /**
@@ -106,7 +107,9 @@ enum bufshare_ipc_state_value {
  * @label: of the device, NUL-padded
  * @application: of the device, NUL-padded
  * @state: enum bufshare_ipc_state_value
- * @reserved: zero
+ * @release_timeout_ms: how long an update can be held; zero: without limit
+ * @max_buffers: that the guest can have registered at the same time
+ * @max_subscriptions: patterns of this consumer
  */
 struct bufshare_ipc_welcome {
 	struct bufshare_ipc_header hdr;
@@ -118,7 +121,9 @@ struct bufshare_ipc_welcome {
 	__u8 label[BUFSHARE_IPC_NAME_SIZE];
 	__u8 application[BUFSHARE_IPC_NAME_SIZE];
 	__le32 state;
-	__le32 reserved;
+	__le32 release_timeout_ms;
+	__le32 max_buffers;
+	__le32 max_subscriptions;
 };
 
 /**
@@ -197,6 +202,23 @@ struct bufshare_ipc_ranges {
 
 #define BUFSHARE_IPC_ADDED_AGAIN	(1U << 0) /* known from before a restart: same UUID */
 #define BUFSHARE_IPC_ADDED_WRITABLE	(1U << 1) /* the fd can be mapped for writing */
+#define BUFSHARE_IPC_ADDED_SETTABLE	(1U << 2) /* this consumer may set its "host." properties */
+
+/* Why a consumer gets a copy. */
+enum bufshare_ipc_why {
+	BUFSHARE_IPC_WHY_NONE		= 0, /* it does not */
+	BUFSHARE_IPC_WHY_ASKED		= 1, /* the daemon was told to copy */
+	BUFSHARE_IPC_WHY_NO_UDMABUF	= 2, /* there is no /dev/udmabuf */
+	BUFSHARE_IPC_WHY_UDMABUF_DENIED	= 3, /* the daemon may not open it */
+	BUFSHARE_IPC_WHY_NOT_SEALED	= 4, /* the VM's memory has no F_SEAL_SHRINK */
+	BUFSHARE_IPC_WHY_RANGES		= 5, /* more ranges than udmabuf takes */
+	BUFSHARE_IPC_WHY_SIZE		= 6, /* more bytes than udmabuf takes */
+	BUFSHARE_IPC_WHY_KERNEL		= 7, /* udmabuf refused it for another reason */
+	BUFSHARE_IPC_WHY_FILES		= 8, /* it lies in more than one file */
+	BUFSHARE_IPC_WHY_DRIVER		= 9, /* the guest's driver did not ask for zero-copy */
+	BUFSHARE_IPC_WHY_RIGHT		= 10, /* this consumer has no right to zero-copy */
+	BUFSHARE_IPC_WHY_CAP		= 11, /* this consumer did not ask for zero-copy */
+};
 
 /**
  * struct bufshare_ipc_added - a buffer came into sight
@@ -210,7 +232,7 @@ struct bufshare_ipc_ranges {
  *	a dma-buf of @size bytes (UDMABUF), or all guest memory (MEMFD)
  * @flags: BUFSHARE_IPC_ADDED_*
  * @properties_size: bytes of the property block
- * @reserved: zero
+ * @why: enum bufshare_ipc_why
  */
 struct bufshare_ipc_added {
 	struct bufshare_ipc_header hdr;
@@ -222,7 +244,7 @@ struct bufshare_ipc_added {
 	__le32 path;
 	__le32 flags;
 	__le32 properties_size;
-	__le32 reserved;
+	__le32 why;
 };
 
 /**
@@ -270,6 +292,9 @@ struct bufshare_ipc_updated {
  * @hdr: REVOKED
  * @buffer: the buffer
  * @seq: the update; the guest may write to the buffer again
+ *
+ * Answered by RELEASE of that update, once the consumer knows; until then it is given no
+ * other one, and the guest does not wait for it.
  */
 struct bufshare_ipc_revoked {
 	struct bufshare_ipc_header hdr;
@@ -299,16 +324,19 @@ struct bufshare_ipc_empty {
 };
 
 /**
- * struct bufshare_ipc_stats - counters since the registration
+ * struct bufshare_ipc_stats - counters of a buffer since its registration
  * @hdr: STATS
  * @buffer: the buffer; zero ends the list and sums up this consumer
  * @updates: that the guest sent
  * @delivered: UPDATED messages to this consumer
  * @released: RELEASE messages of this consumer
  * @coalesced: updates that this consumer got as part of a later one
+ * @revoked: updates that were taken from this consumer
+ * @held_ns: how long this consumer held updates, all together
+ * @lag: updates that this consumer is still to be given
  * @bytes_copied: by the daemon, for all consumers
- * @consumers: that see the buffer
- * @reserved: zero
+ * @consumers: that see the buffer; in the sum, that are connected
+ * @path: enum virtio_bufshare_path for this consumer; zero in the sum
  */
 struct bufshare_ipc_stats {
 	struct bufshare_ipc_header hdr;
@@ -317,9 +345,50 @@ struct bufshare_ipc_stats {
 	__le64 delivered;
 	__le64 released;
 	__le64 coalesced;
+	__le64 revoked;
+	__le64 held_ns;
+	__le64 lag;
 	__le64 bytes_copied;
 	__le32 consumers;
-	__le32 reserved;
+	__le32 path;
+};
+
+#define BUFSHARE_IPC_CONSUMER_SELF	(1U << 0) /* the one that asked */
+
+/**
+ * struct bufshare_ipc_consumer - counters of a consumer since it connected
+ * @hdr: CONSUMER
+ * @program: as in its HELLO, NUL-padded; empty: it said none
+ * @pid: of its process when it connected, zero if that can not be known
+ * @uid: of its user then
+ * @flags: BUFSHARE_IPC_CONSUMER_*
+ * @buffers: that it sees
+ * @delivered: UPDATED messages to it
+ * @released: RELEASE messages of it
+ * @coalesced: updates that it got as part of a later one
+ * @revoked: updates that were taken from it
+ * @held_ns: how long it held updates, all together
+ * @lag: updates that it is still to be given
+ * @queued: messages and buffers that wait for room in its socket
+ * @max_queued: the most that ever did
+ *
+ * The counters include buffers that it no longer sees.
+ */
+struct bufshare_ipc_consumer {
+	struct bufshare_ipc_header hdr;
+	__u8 program[BUFSHARE_IPC_NAME_SIZE];
+	__le32 pid;
+	__le32 uid;
+	__le32 flags;
+	__le32 buffers;
+	__le64 delivered;
+	__le64 released;
+	__le64 coalesced;
+	__le64 revoked;
+	__le64 held_ns;
+	__le64 lag;
+	__le32 queued;
+	__le32 max_queued;
 };
 
 /* PING, PONG: @cookie comes back. */

@@ -21,6 +21,7 @@ struct backend {
 	struct loop *loop;
 	struct dev dev;
 	struct exporter exporter;
+	struct exporter copying; /* for drivers that ask for nothing better */
 	struct consumers *consumers;
 	struct vu *vu; /* NULL: no VMM */
 	struct vu *ended; /* of a VMM that is gone, to be freed outside of its callback */
@@ -88,10 +89,9 @@ static void op_events(void *data)
 static uint32_t op_export(void *data, struct dev_buffer *b, uint32_t *detail)
 {
 	struct backend *be = data;
-	struct exporter copying = { .mode = EXPORT_COPY, .udmabuf = -1 };
 	bool zero_copy = be->dev.caps & VIRTIO_BUFSHARE_CAP_ZERO_COPY;
 
-	return export_make(zero_copy ? &be->exporter : &copying, vu_memory(be->vu), b, detail);
+	return export_make(zero_copy ? &be->exporter : &be->copying, vu_memory(be->vu), b, detail);
 }
 
 static void op_drop_export(void *data, struct dev_buffer *b)
@@ -133,6 +133,16 @@ static void op_properties(void *data, struct dev_buffer *b, const char *block, s
 static int op_deliver(void *data, struct dev_slot *slot, uint64_t seq)
 {
 	return consumers_deliver(slot, seq);
+}
+
+static void op_revoked(void *data, struct dev_slot *slot, uint64_t seq)
+{
+	consumers_revoked(slot, seq);
+}
+
+static void op_detached(void *data, struct dev_slot *slot)
+{
+	consumers_detached(slot);
 }
 
 static void op_reset(void *data, bool first)
@@ -182,6 +192,8 @@ static const struct dev_ops dev_ops = {
 	.removed = op_removed,
 	.properties = op_properties,
 	.deliver = op_deliver,
+	.revoked = op_revoked,
+	.detached = op_detached,
 	.reset = op_reset,
 	.now_ns = op_now_ns,
 	.random = op_random,
@@ -310,7 +322,11 @@ int backend_new(struct loop *loop, const struct backend_config *config, int cons
 {
 	_cleanup_close_ int listener = consumer_listener;
 	_cleanup_(cleanup_backend) struct backend *be = calloc(1, sizeof(*be));
-	struct consumers_config cc = { .max = config->max_consumers };
+	struct consumers_config cc = {
+		.max = config->max_consumers,
+		.release_timeout_ns = config->release_timeout_ns,
+		.access = config->access,
+	};
 	struct dev_limits limits;
 	int r;
 
@@ -318,7 +334,9 @@ int backend_new(struct loop *loop, const struct backend_config *config, int cons
 		return -ENOMEM;
 	be->config = *config;
 	be->loop = loop;
-	be->exporter.udmabuf = -1;
+	be->exporter.udmabuf = be->copying.udmabuf = -1;
+	be->copying.mode = EXPORT_COPY;
+	be->copying.why = BUFSHARE_IPC_WHY_DRIVER;
 	limits = (struct dev_limits){
 		.max_buffers = le32toh(config->device.max_buffers),
 		.max_buffer_size = le64toh(config->device.max_buffer_size),

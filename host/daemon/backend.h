@@ -18,6 +18,8 @@ struct backend_config {
 	struct virtio_bufshare_config device; /* as the guest sees it */
 	int export_mode; /* enum export_mode */
 	unsigned int max_consumers;
+	uint64_t release_timeout_ns; /* how long a consumer can hold an update, 0: without limit */
+	struct access_rules access; /* of consumers */
 	/* The VMM closed the connection; reason as in vu_ops. */
 	void (*gone)(void *data, int reason);
 	void *data;

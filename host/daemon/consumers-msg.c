@@ -10,7 +10,7 @@
 #include "host/daemon/consumers-internal.h"
 #include "host/daemon/log.h"
 
-#define OFFERED_CAPS (BUFSHARE_IPC_CAP_SET_PROPERTIES | BUFSHARE_IPC_CAP_ZERO_COPY | BUFSHARE_IPC_CAP_STATS)
+#define MS_NS 1000000
 
 /* NUL-terminated within its field, and NUL behind. */
 static bool field_valid(const uint8_t *field, size_t size)
@@ -23,6 +23,19 @@ static bool field_valid(const uint8_t *field, size_t size)
 		if (field[n])
 			return false;
 	return true;
+}
+
+/* What it may at all; for some applications perhaps less. */
+static uint64_t grantable(const struct consumer *c)
+{
+	const unsigned int rights = consumer_rights(c, NULL);
+	uint64_t caps = BUFSHARE_IPC_CAP_STATS;
+
+	if (rights & ACCESS_PROPERTIES)
+		caps |= BUFSHARE_IPC_CAP_SET_PROPERTIES;
+	if (rights & ACCESS_ZERO_COPY)
+		caps |= BUFSHARE_IPC_CAP_ZERO_COPY;
+	return caps;
 }
 
 static int msg_hello(struct consumer *c, const union ipc_message *msg, size_t size)
@@ -38,7 +51,7 @@ static int msg_hello(struct consumer *c, const union ipc_message *msg, size_t si
 		return -EPROTONOSUPPORT;
 
 	memcpy(c->program, m->program, sizeof(c->program));
-	c->caps = le64toh(m->caps) & OFFERED_CAPS;
+	c->caps = le64toh(m->caps) & grantable(c);
 	c->welcome = true;
 	log_debug("consumer %s is here", c->program);
 
@@ -51,7 +64,10 @@ static int msg_hello(struct consumer *c, const union ipc_message *msg, size_t si
 	memcpy(w.label, device->label, sizeof(w.label));
 	memcpy(w.application, device->application, sizeof(w.application));
 	w.state = htole32(c->all->state);
-	consumer_send(c, &w, sizeof(w), -1);
+	w.release_timeout_ms = htole32((uint32_t)(c->all->config.release_timeout_ns / MS_NS));
+	w.max_buffers = device->max_buffers;
+	w.max_subscriptions = htole32(BUFSHARE_IPC_MAX_SUBSCRIPTIONS);
+	consumer_answer(c, &w, sizeof(w), -1);
 	return 0;
 }
 
@@ -63,19 +79,6 @@ static int find_pattern(const struct consumer *c, const uint8_t *pattern)
 		if (memcmp(c->patterns[i], pattern, sizeof(c->patterns[i])) == 0)
 			return (int)i;
 	return -ENOENT;
-}
-
-static struct dev_slot *find_slot(struct consumer *c, uint64_t id)
-{
-	struct dev_buffer *b = dev_find(c->all->dev, id);
-	struct dev_slot *slot;
-
-	if (!b)
-		return NULL;
-	LIST_FOREACH(slot, &b->slots, in_buffer)
-		if (slot->consumer == c)
-			return slot;
-	return NULL;
 }
 
 static int msg_subscribe(struct consumer *c, const union ipc_message *msg, size_t size)
@@ -92,30 +95,17 @@ static int msg_subscribe(struct consumer *c, const union ipc_message *msg, size_
 		memcpy(c->patterns[c->num_patterns++], m->pattern, sizeof(m->pattern));
 	}
 	TAILQ_FOREACH(b, &c->all->dev->buffers, link)
-		if (!c->doomed && consumer_wants(c, b) && !find_slot(c, b->id))
+		if (!c->doomed && consumer_wants(c, b) && !view_find(c, b->id))
 			consumer_add(c, b);
 	ipc_header(&synced, BUFSHARE_IPC_SYNCED, sizeof(synced));
-	consumer_send(c, &synced, sizeof(synced), -1);
+	consumer_answer(c, &synced, sizeof(synced), -1);
 	return 0;
-}
-
-/* Out of sight for this consumer alone: it says CLOSED like after any REMOVED. */
-static void hide(struct consumer *c, struct dev_slot *slot)
-{
-	struct bufshare_ipc_removed m = { 0 };
-
-	ipc_header(&m, BUFSHARE_IPC_REMOVED, sizeof(m));
-	m.buffer = htole64(slot->buffer->id);
-	m.reason = htole32(VIRTIO_BUFSHARE_REASON_UNREGISTERED);
-	consumer_send(c, &m, sizeof(m), -1);
-	dev_release(slot, slot->held);
-	dev_detach(slot, false);
 }
 
 static int msg_unsubscribe(struct consumer *c, const union ipc_message *msg, size_t size)
 {
 	const struct bufshare_ipc_subscribe *m = (const void *)msg;
-	struct dev_slot *slot, *next;
+	struct view *v, *next;
 	int i;
 
 	if (size != sizeof(*m) || !m->pattern[0] || !field_valid(m->pattern, sizeof(m->pattern)))
@@ -125,10 +115,10 @@ static int msg_unsubscribe(struct consumer *c, const union ipc_message *msg, siz
 		return 0;
 	c->num_patterns--;
 	memmove(c->patterns[i], c->patterns[c->num_patterns], sizeof(c->patterns[0]));
-	for (slot = LIST_FIRST(&c->slots); slot; slot = next) {
-		next = LIST_NEXT(slot, in_consumer);
-		if (!slot->buffer->dying && !consumer_wants(c, slot->buffer))
-			hide(c, slot);
+	for (v = LIST_FIRST(&c->views); v; v = next) {
+		next = LIST_NEXT(v, link);
+		if (v->slot && !consumer_wants(c, v->slot->buffer))
+			view_hide(v);
 	}
 	return 0;
 }
@@ -136,29 +126,23 @@ static int msg_unsubscribe(struct consumer *c, const union ipc_message *msg, siz
 static int msg_release(struct consumer *c, const union ipc_message *msg, size_t size)
 {
 	const struct bufshare_ipc_release *m = (const void *)msg;
-	struct dev_slot *slot;
+	struct view *v;
 
 	if (size != sizeof(*m))
 		return -EPROTO;
-	slot = find_slot(c, le64toh(m->buffer));
-	if (slot)
-		dev_release(slot, le64toh(m->seq));
+	v = view_find(c, le64toh(m->buffer));
+	if (v)
+		dev_release(v->slot, le64toh(m->seq));
 	return 0;
 }
 
 static int msg_closed(struct consumer *c, const union ipc_message *msg, size_t size)
 {
 	const struct bufshare_ipc_buffer *m = (const void *)msg;
-	struct dev_slot *slot, *next;
 
 	if (size != sizeof(*m))
 		return -EPROTO;
-	/* A buffer that is in sight is not closed; one that left is not in the tree. */
-	for (slot = LIST_FIRST(&c->slots); slot; slot = next) {
-		next = LIST_NEXT(slot, in_consumer);
-		if (slot->buffer->dying && slot->buffer->id == le64toh(m->buffer))
-			dev_detach(slot, false);
-	}
+	view_closed(c, le64toh(m->buffer));
 	return 0;
 }
 
@@ -166,7 +150,8 @@ static int msg_set_properties(struct consumer *c, const union ipc_message *msg, 
 {
 	const struct bufshare_ipc_properties *m = (const void *)msg;
 	const char *block = (const char *)(m + 1);
-	struct dev_slot *slot;
+	struct dev_buffer *b;
+	struct view *v;
 	int r;
 
 	if (size < sizeof(*m) || m->reserved || size - sizeof(*m) != le32toh(m->properties_size))
@@ -176,47 +161,22 @@ static int msg_set_properties(struct consumer *c, const union ipc_message *msg, 
 	r = props_check_block(block, size - sizeof(*m), PROPS_HOST | PROPS_REMOVALS);
 	if (r < 0)
 		return r;
-	slot = find_slot(c, le64toh(m->buffer));
-	if (!slot)
+	v = view_find(c, le64toh(m->buffer));
+	if (!v)
 		return 0;
-	return dev_set_host_properties(slot->buffer, block, size - sizeof(*m));
+	b = v->slot->buffer;
+	if (!(consumer_rights(c, b->application) & ACCESS_PROPERTIES))
+		return -EACCES;
+	return dev_set_host_properties(b, block, size - sizeof(*m));
 }
 
 static int msg_get_stats(struct consumer *c, const union ipc_message *msg, size_t size)
 {
-	struct bufshare_ipc_stats m = { 0 };
-	uint64_t updates = 0, delivered = 0, released = 0, coalesced = 0;
-	struct dev_slot *slot;
-
 	if (size != sizeof(struct bufshare_ipc_empty))
 		return -EPROTO;
-	ipc_header(&m, BUFSHARE_IPC_STATS, sizeof(m));
-	LIST_FOREACH(slot, &c->slots, in_consumer) {
-		const struct dev_buffer *b = slot->buffer;
-
-		if (b->dying)
-			continue;
-		m.buffer = htole64(b->id);
-		m.updates = htole64(b->updates);
-		m.delivered = htole64(slot->delivered);
-		m.released = htole64(slot->released);
-		m.coalesced = htole64(slot->coalesced);
-		m.bytes_copied = htole64(b->bytes_copied);
-		m.consumers = htole32(b->consumers);
-		consumer_send(c, &m, sizeof(m), -1);
-		updates += b->updates;
-		delivered += slot->delivered;
-		released += slot->released;
-		coalesced += slot->coalesced;
-	}
-	m.buffer = 0;
-	m.updates = htole64(updates);
-	m.delivered = htole64(delivered);
-	m.released = htole64(released);
-	m.coalesced = htole64(coalesced);
-	m.bytes_copied = htole64(c->all->dev->bytes_copied);
-	m.consumers = htole32(c->all->num);
-	consumer_send(c, &m, sizeof(m), -1);
+	if (!(c->caps & BUFSHARE_IPC_CAP_STATS))
+		return -EACCES;
+	consumer_stats(c);
 	return 0;
 }
 
@@ -228,7 +188,7 @@ static int msg_ping(struct consumer *c, const union ipc_message *msg, size_t siz
 		return -EPROTO;
 	memcpy(&m, msg, sizeof(m));
 	ipc_header(&m, BUFSHARE_IPC_PONG, sizeof(m));
-	consumer_send(c, &m, sizeof(m), -1);
+	consumer_answer(c, &m, sizeof(m), -1);
 	return 0;
 }
 

@@ -1,24 +1,25 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The programs that receive buffers: their socket, what each may see, and the messages to
- * and from them (host/ipc.h). A consumer is not trusted: one that sends what it must not,
- * or does not read, loses its connection and nothing else happens.
+ * and from them (host/ipc.h). A consumer is not trusted: one that sends what it must not
+ * loses its connection, and one that does not read learns less and later; nothing else
+ * happens.
  */
 #ifndef BUFSHARE_DAEMON_CONSUMERS_H
 #define BUFSHARE_DAEMON_CONSUMERS_H
 
+#include "host/daemon/access.h"
 #include "host/daemon/device.h"
 #include "host/daemon/loop.h"
 #include "host/ipc.h"
-
-/* Messages that wait for one consumer to read; it is disconnected beyond that. */
-#define CONSUMERS_MAX_QUEUED 4096
 
 struct consumers;
 
 struct consumers_config {
 	const struct virtio_bufshare_config *device; /* borrowed */
 	unsigned int max; /* consumers at the same time */
+	uint64_t release_timeout_ns; /* how long an update can be held, 0: without limit */
+	struct access_rules access;
 };
 
 /* Listens on a socket (-1: on none) that becomes the consumers'. */
@@ -40,5 +41,7 @@ void consumers_removed(struct consumers *cs, struct dev_buffer *buffer, uint32_t
 void consumers_properties(struct consumers *cs, struct dev_buffer *buffer, const char *block,
 			  size_t size);
 int consumers_deliver(struct dev_slot *slot, uint64_t seq);
+void consumers_revoked(struct dev_slot *slot, uint64_t seq);
+void consumers_detached(struct dev_slot *slot);
 
 #endif /* BUFSHARE_DAEMON_CONSUMERS_H */

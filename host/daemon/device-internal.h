@@ -10,10 +10,19 @@
 /* One buffer less, or the command itself, that RESET waits for; the last one answers it. */
 void dev_reset_one_less(struct dev *dev);
 
+/* The guest is to be told something of the buffer. */
+void dev_tell(struct dev_buffer *buffer);
+
+/* Ends a buffer that has left when nobody can reach its pages, or need not any more. */
+void dev_check_dead(struct dev_buffer *buffer);
+
 int dev_insert(struct dev *dev, struct dev_buffer *buffer);
 void dev_buffer_free(struct dev_buffer *buffer);
 void dev_updated(struct dev_buffer *buffer, uint64_t seq, uint64_t time_ns,
 		 const struct dev_damage *damage);
+
+/* Nobody holds, or is to be given, an update of it any more. */
+void dev_end_cycle(struct dev_buffer *buffer);
 
 /*
  * Changes one side's properties, all or nothing. The limits hold for both sides together,

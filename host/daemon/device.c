@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Buffers, their release cycle, and the events for the guest.
+ * Buffers, and the events for the guest.
  */
 #include <endian.h>
 #include <errno.h>
@@ -23,6 +23,7 @@ void dev_init(struct dev *dev, const struct dev_ops *ops, void *data,
 	TAILQ_INIT(&dev->lost);
 	TAILQ_INIT(&dev->dying);
 	TAILQ_INIT(&dev->eventful);
+	TAILQ_INIT(&dev->waiting);
 }
 
 static int compare_ids(const void *a, const void *b)
@@ -61,61 +62,9 @@ void dev_buffer_free(struct dev_buffer *buffer)
 	free(buffer);
 }
 
-/* ---- damage ---- */
-
-static void bounding_box(struct dev_rect *box, const struct dev_rect *r)
-{
-	uint64_t right = (uint64_t)box->x + box->width, bottom = (uint64_t)box->y + box->height;
-	uint64_t r_right = (uint64_t)r->x + r->width, r_bottom = (uint64_t)r->y + r->height;
-
-	if (r_right > right)
-		right = r_right;
-	if (r_bottom > bottom)
-		bottom = r_bottom;
-	if (r->x < box->x)
-		box->x = r->x;
-	if (r->y < box->y)
-		box->y = r->y;
-	/* Edges beyond 32 bits can only be nonsense; they are cut off there. */
-	box->width = right - box->x > UINT32_MAX ? UINT32_MAX : (uint32_t)(right - box->x);
-	box->height = bottom - box->y > UINT32_MAX ? UINT32_MAX : (uint32_t)(bottom - box->y);
-}
-
-static bool same_rect(const struct dev_rect *a, const struct dev_rect *b)
-{
-	return a->x == b->x && a->y == b->y && a->width == b->width && a->height == b->height;
-}
-
-static void add_rect(struct dev_damage *to, const struct dev_rect *r)
-{
-	unsigned int i;
-
-	for (i = 0; i < to->n; i++)
-		if (same_rect(&to->v[i], r))
-			return;
-	if (to->n < ARRAY_SIZE(to->v)) {
-		to->v[to->n++] = *r;
-		return;
-	}
-	for (i = 1; i < to->n; i++)
-		bounding_box(&to->v[0], &to->v[i]);
-	to->n = 1;
-	bounding_box(&to->v[0], r);
-}
-
-void dev_damage_add(struct dev_damage *to, const struct dev_damage *damage)
-{
-	unsigned int i;
-
-	if (damage->all)
-		*to = (struct dev_damage){ .all = true };
-	for (i = 0; !to->all && i < damage->n; i++)
-		add_rect(to, &damage->v[i]);
-}
-
 /* ---- events for the guest ---- */
 
-static void tell(struct dev_buffer *buffer)
+void dev_tell(struct dev_buffer *buffer)
 {
 	struct dev *dev = buffer->dev;
 
@@ -169,107 +118,7 @@ bool dev_next_event(struct dev *dev, struct virtio_bufshare_event *event)
 	return true;
 }
 
-/* ---- the release cycle ---- */
-
-/*
- * Every update is released that no consumer holds or is still to be given. Flags say why,
- * if it was for another reason than that the consumers are done.
- */
-static void check_released(struct dev_buffer *b, uint32_t flags)
-{
-	uint64_t upto = b->seq;
-	struct dev_slot *slot;
-
-	if (b->dying)
-		return;
-	LIST_FOREACH(slot, &b->slots, in_buffer) {
-		uint64_t first = slot->held ? slot->held : slot->pending;
-
-		if (first && first - 1 < upto)
-			upto = first - 1;
-	}
-	if (upto <= b->released)
-		return;
-	b->released = upto;
-	b->released_flags |= flags;
-	b->tell_released = true;
-	tell(b);
-}
-
-void dev_flush(struct dev_slot *slot)
-{
-	struct dev_buffer *b = slot->buffer;
-
-	if (!slot->pending || slot->held || b->dying)
-		return;
-	if (b->dev->ops->deliver(b->dev->data, slot, b->seq) < 0)
-		return;
-	slot->held = b->seq;
-	slot->pending = 0;
-	slot->coalesced += slot->merged - 1;
-	slot->merged = 0;
-	slot->delivered++;
-	slot->damage = (struct dev_damage){ 0 };
-}
-
-void dev_updated(struct dev_buffer *b, uint64_t seq, uint64_t time_ns,
-		 const struct dev_damage *damage)
-{
-	struct dev *dev = b->dev;
-	struct dev_slot *slot;
-
-	b->seq = seq;
-	b->time_ns = time_ns;
-	b->host_time_ns = dev->ops->now_ns(dev->data);
-	b->updates++;
-	if (LIST_EMPTY(&b->slots)) {
-		check_released(b, VIRTIO_BUFSHARE_RELEASED_NO_CONSUMER);
-		return;
-	}
-	if (dev->ops->refresh(dev->data, b, damage) < 0) {
-		dev_lost(b, VIRTIO_BUFSHARE_REASON_MEMORY);
-		return;
-	}
-	LIST_FOREACH(slot, &b->slots, in_buffer) {
-		if (!slot->pending)
-			slot->pending = seq;
-		slot->merged++;
-		dev_damage_add(&slot->damage, damage);
-		dev_flush(slot);
-	}
-}
-
-void dev_release(struct dev_slot *slot, uint64_t seq)
-{
-	if (!seq || slot->held != seq)
-		return;
-	slot->held = 0;
-	slot->released++;
-	dev_flush(slot);
-	check_released(slot->buffer, 0);
-}
-
-struct dev_slot *dev_attach(struct dev_buffer *b, void *consumer, bool mapped)
-{
-	struct dev_slot *slot = calloc(1, sizeof(*slot));
-	static const struct dev_damage all = { .all = true };
-
-	if (!slot)
-		return NULL;
-
-	/* Nobody needed a copy of the contents so far. */
-	if (LIST_EMPTY(&b->slots) && b->seq)
-		b->dev->ops->refresh(b->dev->data, b, &all);
-
-	slot->buffer = b;
-	slot->consumer = consumer;
-	slot->mapped = mapped;
-	LIST_INSERT_HEAD(&b->slots, slot, in_buffer);
-	b->consumers++;
-	b->tell_consumers = true;
-	tell(b);
-	return slot;
-}
+/* ---- the end of a buffer ---- */
 
 void dev_reset_one_less(struct dev *dev)
 {
@@ -290,7 +139,7 @@ static void drop_export(struct dev_buffer *b)
 }
 
 /* The buffer has left; answers when nobody can reach its pages, or need not any more. */
-static void check_dead(struct dev_buffer *b)
+void dev_check_dead(struct dev_buffer *b)
 {
 	const struct virtio_bufshare_unregister_response response = {
 		.flags = htole32(b->still_mapped ? VIRTIO_BUFSHARE_UNREGISTER_STILL_MAPPED : 0),
@@ -317,33 +166,13 @@ static void detach_all(struct dev_buffer *b, bool mapped_too)
 
 	b->detaching = true;
 	for (slot = LIST_FIRST(&b->slots); slot; slot = next) {
-		next = LIST_NEXT(slot, in_buffer);
+		next = LIST_NEXT(slot, link);
 		if (mapped_too || !slot->mapped)
 			dev_detach(slot, false);
 	}
 	b->detaching = false;
-	check_dead(b);
+	dev_check_dead(b);
 }
-
-void dev_detach(struct dev_slot *slot, bool gone)
-{
-	struct dev_buffer *b = slot->buffer;
-	bool held = slot->held || slot->pending;
-
-	LIST_REMOVE(slot, in_buffer);
-	LIST_REMOVE(slot, in_consumer);
-	free(slot);
-	b->consumers--;
-	if (b->dying) {
-		check_dead(b);
-		return;
-	}
-	b->tell_consumers = true;
-	check_released(b, gone && held ? VIRTIO_BUFSHARE_RELEASED_CONSUMER_GONE : 0);
-	tell(b);
-}
-
-/* ---- the end of a buffer ---- */
 
 /* Takes a buffer out of sight; consumers that have its pages keep their slots. */
 static void hide(struct dev_buffer *b, struct dev_buffers *from, struct dev_buffers *to,
@@ -355,6 +184,7 @@ static void hide(struct dev_buffer *b, struct dev_buffers *from, struct dev_buff
 	b->dying = true;
 	TAILQ_REMOVE(from, b, link);
 	TAILQ_INSERT_TAIL(to, b, link);
+	dev_end_cycle(b);
 	if (seen)
 		b->dev->ops->removed(b->dev->data, b, reason);
 	detach_all(b, false);
@@ -400,7 +230,7 @@ void dev_lost(struct dev_buffer *b, uint32_t reason)
 	b->tell_lost = true;
 	b->lost_reason = reason;
 	hide(b, &b->dev->buffers, &b->dev->lost, reason);
-	tell(b);
+	dev_tell(b);
 }
 
 void dev_clear(struct dev *dev)
@@ -449,7 +279,7 @@ int dev_set_host_properties(struct dev_buffer *b, const char *block, size_t size
 		return r;
 	b->properties_generation++;
 	b->tell_properties = true;
-	tell(b);
+	dev_tell(b);
 	b->dev->ops->properties(b->dev->data, b, block, size);
 	return 0;
 }

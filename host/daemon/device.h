@@ -36,18 +36,27 @@ struct dev_damage {
 	struct dev_rect v[VIRTIO_BUFSHARE_MAX_DAMAGE];
 };
 
-/* One buffer as one consumer sees it. */
+/*
+ * One buffer as one consumer sees it. The guest waits for it while it holds an update, or is
+ * still to be given one; unless it held one for too long (late), then for that no longer.
+ */
 struct dev_slot {
-	LIST_ENTRY(dev_slot) in_buffer; /* dev_buffer.slots */
-	LIST_ENTRY(dev_slot) in_consumer; /* the consumer's list */
+	LIST_ENTRY(dev_slot) link; /* dev_buffer.slots */
+	TAILQ_ENTRY(dev_slot) waiting_link; /* dev.waiting */
 	struct dev_buffer *buffer;
 	void *consumer;
 	bool mapped; /* it may have the guest's pages, and did not say CLOSED */
+	bool copied; /* it gets a copy instead */
+	bool hidden; /* out of sight for this consumer; all that counts is mapped */
+	bool late; /* the guest does not wait until it is given an update again */
+	bool waiting; /* the guest waits */
+	uint64_t since_ns; /* it waits, for the same thing */
 	uint64_t held; /* seq it was given and has not released, 0: none */
+	uint64_t revoked_seq; /* taken from it, and it has not said RELEASE, 0: none */
 	uint64_t pending; /* the first seq it was not given, 0: it has the newest */
 	uint32_t merged; /* updates behind pending */
 	struct dev_damage damage; /* of what is pending */
-	uint64_t delivered, released, coalesced; /* counters */
+	uint64_t delivered, released, coalesced, revoked, held_ns; /* counters */
 };
 
 struct dev_buffer {
@@ -66,12 +75,14 @@ struct dev_buffer {
 
 	struct export *export;
 	bool dropped; /* the export, of a lost buffer */
-	uint32_t path; /* enum virtio_bufshare_path */
+	uint32_t path; /* enum virtio_bufshare_path, the best there is */
+	uint32_t why; /* enum bufshare_ipc_why: it is no better */
+	uint32_t copies; /* slots that get a copy */
 
 	uint64_t seq; /* newest update */
 	uint64_t time_ns, host_time_ns; /* of it */
 	uint64_t released; /* every update up to it is */
-	uint32_t consumers;
+	uint32_t consumers; /* that see it */
 	uint64_t updates, bytes_copied;
 
 	/* What the guest is still to be told. */
@@ -97,7 +108,7 @@ struct dev_ops {
 	void (*events)(void *data);
 
 	/*
-	 * Makes a buffer reachable: sets its export and path. 0, or a status of
+	 * Makes a buffer reachable: sets its export, path and why. 0, or a status of
 	 * virtio_bufshare.h with its detail.
 	 */
 	uint32_t (*export_buffer)(void *data, struct dev_buffer *buffer, uint32_t *detail);
@@ -113,6 +124,12 @@ struct dev_ops {
 
 	/* Hands the pending update to the slot's consumer. -EAGAIN: no room now. */
 	int (*deliver)(void *data, struct dev_slot *slot, uint64_t seq);
+
+	/* An update was taken from the slot's consumer: it held it too long. */
+	void (*revoked)(void *data, struct dev_slot *slot, uint64_t seq);
+
+	/* The slot is freed next. */
+	void (*detached)(void *data, struct dev_slot *slot);
 
 	/* A new epoch: what was there is void; first: nothing was. */
 	void (*reset)(void *data, bool first);
@@ -145,6 +162,7 @@ struct dev {
 	struct dev_buffers lost; /* of which the guest keeps the id */
 	struct dev_buffers dying;
 	TAILQ_HEAD(, dev_buffer) eventful;
+	TAILQ_HEAD(, dev_slot) waiting; /* that the guest waits for, the longest first */
 	uint32_t num_buffers;
 	uint64_t total_size;
 	uint64_t bytes_copied; /* since the start, of all buffers that ever were */
@@ -181,17 +199,36 @@ struct dev_buffer *dev_find(struct dev *dev, uint64_t id);
 
 /* ---- the consumers' side ---- */
 
-/* The consumer sees the buffer from now on; it holds nothing. NULL: no memory. */
-struct dev_slot *dev_attach(struct dev_buffer *buffer, void *consumer, bool mapped);
+/*
+ * The consumer sees the buffer from now on; it holds nothing. copied: it gets a copy, and
+ * none of the guest's pages. NULL: no memory.
+ */
+struct dev_slot *dev_attach(struct dev_buffer *buffer, void *consumer, bool copied);
 
-/* The consumer no longer sees the buffer; gone: it ended. Frees the slot. */
+/* The consumer has nothing to do with the buffer any more; gone: it ended. Frees the slot. */
 void dev_detach(struct dev_slot *slot, bool gone);
 
-/* The consumer gives an update back; what it does not hold is ignored. */
+/*
+ * The buffer goes out of this consumer's sight, which may still have its pages; and comes
+ * back, as if attached again.
+ */
+void dev_hide(struct dev_slot *slot);
+void dev_show(struct dev_slot *slot);
+
+/*
+ * The consumer gives an update back, or answers that one was taken from it. What it
+ * neither holds nor held is ignored.
+ */
 void dev_release(struct dev_slot *slot, uint64_t seq);
 
 /* There is room again: delivers what is pending. */
 void dev_flush(struct dev_slot *slot);
+
+/*
+ * The guest no longer waits for what it has waited for since before_ns, or longer. Returns
+ * since when it waits for the next, 0: for nothing.
+ */
+uint64_t dev_take_back(struct dev *dev, uint64_t before_ns);
 
 /* Properties of the host side, a checked block. -EOPNOTSUPP: not in force; -ENOSPC, -ENOMEM. */
 int dev_set_host_properties(struct dev_buffer *buffer, const char *block, size_t size);

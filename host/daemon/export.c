@@ -32,12 +32,38 @@ struct piece {
 struct export {
 	struct piece *pieces;
 	uint32_t n;
-	int fd; /* COPY, UDMABUF: our own; MEMFD: of the region */
+	int fd; /* UDMABUF: our own; MEMFD: of the region */
 	bool fd_borrowed;
-	uint8_t *copy; /* NULL: not a copy */
+	uint8_t *copy; /* NULL: nobody needed one */
+	int copy_fd;
 	uint64_t size;
 	int ranges_fd;
 };
+
+static const char *const why_text[] = {
+	[BUFSHARE_IPC_WHY_ASKED] = "so it is told to",
+	[BUFSHARE_IPC_WHY_NO_UDMABUF] =
+		"there is no /dev/udmabuf (zero-copy needs a kernel with CONFIG_UDMABUF)",
+	[BUFSHARE_IPC_WHY_UDMABUF_DENIED] =
+		"this user may not open /dev/udmabuf (give it access for zero-copy)",
+	[BUFSHARE_IPC_WHY_NOT_SEALED] =
+		"the guest's memory is not sealed (start QEMU with memory-backend-memfd,share=on)",
+	[BUFSHARE_IPC_WHY_RANGES] =
+		"it has more ranges than udmabuf takes (raise udmabuf.list_limit)",
+	[BUFSHARE_IPC_WHY_SIZE] =
+		"it is larger than udmabuf takes (raise udmabuf.size_limit_mb)",
+	[BUFSHARE_IPC_WHY_KERNEL] = "udmabuf refuses it",
+	[BUFSHARE_IPC_WHY_FILES] = "it lies in more than one file",
+	[BUFSHARE_IPC_WHY_DRIVER] = "the guest's driver did not ask for zero-copy",
+};
+
+/* Each reason once: they tend to hold for every buffer there is. */
+static void say_why(struct exporter *ex, uint32_t why)
+{
+	if (!(ex->said & (1U << why)))
+		log_info("buffers are copied at each update: %s", why_text[why]);
+	ex->said |= 1U << why;
+}
 
 static uint64_t read_parameter(const char *name, uint64_t otherwise)
 {
@@ -59,6 +85,10 @@ static uint64_t read_parameter(const char *name, uint64_t otherwise)
 int exporter_init(struct exporter *ex, int mode)
 {
 	*ex = (struct exporter){ .mode = mode, .udmabuf = -1 };
+	if (mode == EXPORT_COPY) {
+		ex->why = BUFSHARE_IPC_WHY_ASKED;
+		ex->said = 1U << ex->why; /* whoever asked knows */
+	}
 	if (mode == EXPORT_COPY || mode == EXPORT_MEMFD)
 		return 0;
 
@@ -69,11 +99,14 @@ int exporter_init(struct exporter *ex, int mode)
 	if (ex->udmabuf >= 0)
 		return 0;
 	if (mode == EXPORT_UDMABUF) {
+		int r = -errno;
+
 		log_err("cannot open /dev/udmabuf: %m (the kernel needs CONFIG_UDMABUF, and this user access; or use --export=auto)");
-		return -errno;
+		return r;
 	}
-	log_info("buffers are copied at each update: cannot open /dev/udmabuf: %m (a kernel with CONFIG_UDMABUF, and access for this user, make it zero-copy)");
-	ex->said_why = true;
+	ex->why = errno == EACCES || errno == EPERM ? BUFSHARE_IPC_WHY_UDMABUF_DENIED :
+						      BUFSHARE_IPC_WHY_NO_UDMABUF;
+	say_why(ex, ex->why);
 	return 0;
 }
 
@@ -94,6 +127,8 @@ struct export *export_free(struct export *e)
 		memory_region_unref(e->pieces[i].region);
 	if (e->copy)
 		munmap(e->copy, e->size);
+	if (e->copy_fd >= 0)
+		close(e->copy_fd);
 	if (e->fd >= 0 && !e->fd_borrowed)
 		close(e->fd);
 	if (e->ranges_fd >= 0)
@@ -146,28 +181,22 @@ static int find_pieces(struct export *e, const struct memory *memory, const stru
 
 /* ---- udmabuf ---- */
 
-/* NULL if udmabuf can take the buffer, else why it can not. *limit: which limit, or 0. */
-static const char *udmabuf_refusal(const struct exporter *ex, const struct export *e,
-				   uint32_t *limit)
+/* Why udmabuf can not take the buffer; enum bufshare_ipc_why, WHY_NONE: it can. */
+static uint32_t udmabuf_refusal(const struct exporter *ex, const struct export *e)
 {
 	uint32_t i;
 
-	*limit = 0;
-	if (ex->udmabuf < 0)
-		return "there is no /dev/udmabuf";
+	if (ex->why)
+		return ex->why;
 	for (i = 0; i < e->n; i++)
 		if (e->pieces[i].region->seals < 0 ||
 		    !(e->pieces[i].region->seals & F_SEAL_SHRINK))
-			return "the guest's memory is not sealed (start QEMU with memory-backend-memfd,share=on)";
-	if (e->n > ex->list_limit) {
-		*limit = VIRTIO_BUFSHARE_LIMIT_RANGES;
-		return "it has more ranges than udmabuf takes (raise udmabuf.list_limit)";
-	}
-	if (e->size > ex->size_limit) {
-		*limit = VIRTIO_BUFSHARE_LIMIT_BUFFER_SIZE;
-		return "it is larger than udmabuf takes (raise udmabuf.size_limit_mb)";
-	}
-	return NULL;
+			return BUFSHARE_IPC_WHY_NOT_SEALED;
+	if (e->n > ex->list_limit)
+		return BUFSHARE_IPC_WHY_RANGES;
+	if (e->size > ex->size_limit)
+		return BUFSHARE_IPC_WHY_SIZE;
+	return BUFSHARE_IPC_WHY_NONE;
 }
 
 static int make_udmabuf(struct exporter *ex, struct export *e)
@@ -195,24 +224,48 @@ static int make_udmabuf(struct exporter *ex, struct export *e)
 
 /* ---- copy ---- */
 
+/*
+ * Nobody but who has it mapped already writes to it any more, and it never shrinks. A
+ * descriptor for reading needs /proc; without it the seal has to do, which is as strong.
+ */
+static int seal_copy(int fd, int *sealed)
+{
+	char path[64];
+
+	if (fcntl(fd, F_ADD_SEALS,
+		  F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL) < 0)
+		return -errno;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	*sealed = open(path, O_RDONLY | O_CLOEXEC);
+	if (*sealed < 0)
+		*sealed = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	return *sealed < 0 ? -errno : 0;
+}
+
 /* A file of which consumers get a descriptor that can only be read, and never shrinks. */
 static int make_copy(struct export *e)
 {
 	_cleanup_close_ int fd = memfd_create("bufshare", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	char path[64];
 	void *map;
+	int r;
 
 	if (fd < 0 || ftruncate(fd, (off_t)e->size) < 0)
 		return -errno;
 	map = mmap(NULL, e->size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (map == MAP_FAILED)
 		return -errno;
+	r = seal_copy(fd, &e->copy_fd);
+	if (r < 0) {
+		munmap(map, e->size);
+		return r;
+	}
 	e->copy = map;
-	if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL) < 0)
-		return -errno;
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	e->fd = open(path, O_RDONLY | O_CLOEXEC);
-	return e->fd < 0 ? -errno : 0;
+	return 0;
+}
+
+int export_need_copy(struct dev_buffer *b)
+{
+	return b->export->copy ? 0 : make_copy(b->export);
 }
 
 static void copy_bytes(struct export *e, uint64_t from, uint64_t to)
@@ -318,69 +371,86 @@ static int make_memfd(struct export *e)
 
 /* ---- choice ---- */
 
-static void say_why(struct exporter *ex, const char *why)
+/* It can only be copied. */
+static int fall_back(struct exporter *ex, struct export *e, struct dev_buffer *b, uint32_t why)
 {
-	if (!ex->said_why)
-		log_info("a buffer is copied at each update: %s", why);
-	ex->said_why = true;
+	say_why(ex, why);
+	b->path = VIRTIO_BUFSHARE_PATH_COPY;
+	b->why = why;
+	return make_copy(e);
 }
 
-static int make(struct exporter *ex, struct export *e, struct dev_buffer *b, uint32_t *limit)
+static int make_zero_copy(struct exporter *ex, struct export *e, struct dev_buffer *b)
 {
-	const char *why;
+	uint32_t why;
+	int r = -EOPNOTSUPP;
+
+	b->path = VIRTIO_BUFSHARE_PATH_UDMABUF;
+	why = udmabuf_refusal(ex, e);
+	if (!why) {
+		r = make_udmabuf(ex, e);
+		if (r == 0)
+			return 0;
+		log_warn("udmabuf refuses buffer %" PRIu64 ": %s", b->id, strerror(-r));
+		why = BUFSHARE_IPC_WHY_KERNEL;
+	}
+	if (ex->mode != EXPORT_UDMABUF)
+		return fall_back(ex, e, b, why);
+	b->why = why;
+	log_warn("buffer %" PRIu64 " is refused: %s", b->id, why_text[why]);
+	return r;
+}
+
+static int make(struct exporter *ex, struct export *e, struct dev_buffer *b)
+{
 	int r;
 
-	if (ex->mode == EXPORT_MEMFD) {
-		b->path = VIRTIO_BUFSHARE_PATH_MEMFD;
-		r = make_memfd(e);
-		if (r != -EXDEV)
-			return r;
-		say_why(ex, "it lies in more than one file");
-	} else if (ex->mode != EXPORT_COPY) {
-		b->path = VIRTIO_BUFSHARE_PATH_UDMABUF;
-		why = udmabuf_refusal(ex, e, limit);
-		if (!why) {
-			r = make_udmabuf(ex, e);
-			if (r == 0 || ex->mode == EXPORT_UDMABUF)
-				return r;
-			why = strerror(-r);
-		}
-		if (ex->mode == EXPORT_UDMABUF) {
-			log_warn("buffer %" PRIu64 " is refused: %s", b->id, why);
-			return *limit ? -ENOSPC : -EOPNOTSUPP;
-		}
-		say_why(ex, why);
+	b->why = BUFSHARE_IPC_WHY_NONE;
+	if (ex->mode == EXPORT_COPY)
+		return fall_back(ex, e, b, ex->why);
+	if (ex->mode != EXPORT_MEMFD)
+		return make_zero_copy(ex, e, b);
+	b->path = VIRTIO_BUFSHARE_PATH_MEMFD;
+	r = make_memfd(e);
+	return r == -EXDEV ? fall_back(ex, e, b, BUFSHARE_IPC_WHY_FILES) : r;
+}
+
+/* What the guest is told of -EOPNOTSUPP. */
+static uint32_t refused(const struct dev_buffer *b, uint32_t *detail)
+{
+	switch (b->why) {
+	case BUFSHARE_IPC_WHY_RANGES:
+		*detail = VIRTIO_BUFSHARE_LIMIT_RANGES;
+		return VIRTIO_BUFSHARE_STATUS_LIMIT;
+	case BUFSHARE_IPC_WHY_SIZE:
+		*detail = VIRTIO_BUFSHARE_LIMIT_BUFFER_SIZE;
+		return VIRTIO_BUFSHARE_STATUS_LIMIT;
+	default:
+		return VIRTIO_BUFSHARE_STATUS_MEMORY;
 	}
-	b->path = VIRTIO_BUFSHARE_PATH_COPY;
-	return make_copy(e);
 }
 
 uint32_t export_make(struct exporter *ex, const struct memory *memory, struct dev_buffer *b,
 		     uint32_t *detail)
 {
 	_cleanup_(cleanup_export) struct export *e = calloc(1, sizeof(*e));
-	uint32_t limit = 0;
 	int r = -ENOMEM;
 
 	if (e) {
-		e->fd = e->ranges_fd = -1;
+		e->fd = e->copy_fd = e->ranges_fd = -1;
 		e->size = b->size;
 		r = find_pieces(e, memory, b);
 		if (r == -EFAULT)
 			return VIRTIO_BUFSHARE_STATUS_MEMORY;
 	}
 	if (r == 0)
-		r = make(ex, e, b, &limit);
+		r = make(ex, e, b);
 	if (r == 0) {
 		b->export = steal_ptr(&e);
 		return VIRTIO_BUFSHARE_STATUS_OK;
 	}
-	if (r == -ENOSPC && limit) {
-		*detail = limit;
-		return VIRTIO_BUFSHARE_STATUS_LIMIT;
-	}
 	if (r == -EOPNOTSUPP)
-		return VIRTIO_BUFSHARE_STATUS_MEMORY;
+		return refused(b, detail);
 	*detail = (uint32_t)-r;
 	return VIRTIO_BUFSHARE_STATUS_HOST;
 }
@@ -401,9 +471,9 @@ bool export_is_valid(const struct export *e, const struct memory *memory)
 	return true;
 }
 
-int export_fd(const struct export *e)
+int export_fd(const struct export *e, uint32_t path)
 {
-	return e->fd;
+	return path == VIRTIO_BUFSHARE_PATH_COPY ? e->copy_fd : e->fd;
 }
 
 int export_ranges_fd(const struct export *e, uint32_t *n)

@@ -21,30 +21,37 @@ struct exporter {
 	int udmabuf; /* /dev/udmabuf, -1: not there */
 	uint32_t list_limit; /* of udmabuf: ranges of one buffer */
 	uint64_t size_limit; /* of udmabuf: bytes of one buffer */
-	bool said_why; /* why it copies */
+	uint32_t why; /* enum bufshare_ipc_why: all buffers are copied, 0: not all */
+	uint32_t said; /* bits of the reasons that were logged */
 };
 
 /* Finds out what this host can do. -ENOENT, -EACCES: mode is UDMABUF, and it is not there. */
 int exporter_init(struct exporter *exporter, int mode);
 void exporter_close(struct exporter *exporter);
 
-/* Sets the buffer's export and path. A status of virtio_bufshare.h. */
+/*
+ * Sets the buffer's export, path and why. A status of virtio_bufshare.h. What the buffer
+ * is to its consumers does not change from here on: one dma-buf, one copy.
+ */
 uint32_t export_make(struct exporter *exporter, const struct memory *memory,
 		     struct dev_buffer *buffer, uint32_t *detail);
 
 /* NULL is fine. Returns NULL. */
 struct export *export_free(struct export *e);
 
-/* Brings a copy up to date; does nothing for the other paths. Returns bytes copied. */
+/* There is a copy from now on, whatever the path; it is filled by export_refresh(). */
+int export_need_copy(struct dev_buffer *buffer);
+
+/* Brings the copy up to date; does nothing if there is none. Returns bytes copied. */
 uint64_t export_refresh(struct dev_buffer *buffer, const struct dev_damage *damage);
 
 /* False: a piece of it is no longer memory of the guest. */
 bool export_is_valid(const struct export *e, const struct memory *memory);
 
-/* What goes to a consumer; borrowed. */
-int export_fd(const struct export *e);
+/* What goes to a consumer by that path of the buffer, or by PATH_COPY; borrowed. */
+int export_fd(const struct export *e, uint32_t path);
 
-/* PATH_MEMFD: the memfd with the ranges, borrowed, and how many; else -1. */
+/* PATH_MEMFD: the memfd with the ranges, borrowed, and how many. */
 int export_ranges_fd(const struct export *e, uint32_t *n);
 
 #endif /* BUFSHARE_DAEMON_EXPORT_H */

@@ -227,13 +227,12 @@ static int handle_revoked(struct bufshare_host *host, struct incoming *in)
 	if (!buf || !m.seq || le64toh(m.seq) > buf->seq)
 		return -EPROTO;
 
-	/* It crossed with a RELEASE, which the daemon will ignore. */
-	if (buf->out_release == le64toh(m.seq))
-		outbox_forget(buf);
+	/* It crossed with a RELEASE, which is the answer. */
 	if (buf->held != le64toh(m.seq))
 		return 0;
 
 	buf->held = 0;
+	outbox_release(buf, le64toh(m.seq));
 	tell(in->event, BUFSHARE_EVENT_REVOKED, buf->id);
 	in->event->seq = le64toh(m.seq);
 	return 1;
@@ -304,7 +303,7 @@ static int handle_stats(struct bufshare_host *host, struct incoming *in)
 	struct bufshare_ipc_stats m;
 
 	memcpy(&m, &in->msg, sizeof(m));
-	if (m.reserved)
+	if (le32toh(m.path) > VIRTIO_BUFSHARE_PATH_MEMFD)
 		return -EPROTO;
 
 	host->stats = (struct bufshare_host_stats){

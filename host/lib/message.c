@@ -30,7 +30,7 @@ int check_welcome(const struct bufshare_ipc_welcome *m, uint64_t caps)
 	if (!props_label_field_valid(m->label, sizeof(m->label)) ||
 	    !props_label_field_valid(m->application, sizeof(m->application)))
 		return -EPROTO;
-	if (le32toh(m->state) > BUFSHARE_IPC_STATE_GONE || m->reserved)
+	if (le32toh(m->state) > BUFSHARE_IPC_STATE_GONE)
 		return -EPROTO;
 	return 0;
 }
@@ -53,9 +53,10 @@ int check_added(const struct bufshare_ipc_added *m, size_t size, const char *blo
 		return -EPROTO;
 	if (path < VIRTIO_BUFSHARE_PATH_COPY || path > VIRTIO_BUFSHARE_PATH_MEMFD)
 		return -EPROTO;
-	if (le32toh(m->flags) & ~(BUFSHARE_IPC_ADDED_AGAIN | BUFSHARE_IPC_ADDED_WRITABLE))
+	if (le32toh(m->flags) & ~(BUFSHARE_IPC_ADDED_AGAIN | BUFSHARE_IPC_ADDED_WRITABLE |
+				  BUFSHARE_IPC_ADDED_SETTABLE))
 		return -EPROTO;
-	if (m->reserved || !block_fits(size, sizeof(*m), m->properties_size))
+	if (le32toh(m->why) > BUFSHARE_IPC_WHY_CAP || !block_fits(size, sizeof(*m), m->properties_size))
 		return -EPROTO;
 	if (props_check_block(block, le32toh(m->properties_size), BOTH_SIDES) < 0)
 		return -EPROTO;

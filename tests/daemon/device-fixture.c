@@ -85,9 +85,26 @@ static void op_reset(void *data, bool first)
 	w->resets++;
 }
 
+static void op_revoked(void *data, struct dev_slot *slot, uint64_t seq)
+{
+	struct world *w = data;
+
+	w->revokes++;
+	w->revoked_seq = seq;
+}
+
+static void op_detached(void *data, struct dev_slot *slot)
+{
+	struct world *w = data;
+
+	w->slots--;
+}
+
 static uint64_t op_now(void *data)
 {
-	return 1;
+	struct world *w = data;
+
+	return ++w->now;
 }
 
 static void op_random(void *data, void *buf, size_t size)
@@ -107,7 +124,7 @@ static void op_uuid(void *data, uint64_t epoch, uint64_t id, uint8_t uuid[16])
 
 static const struct dev_ops ops = {
 	op_complete, op_events, op_export, op_drop, op_refresh, op_added, op_removed,
-	op_properties, op_deliver, op_reset, op_now, op_random, op_uuid,
+	op_properties, op_deliver, op_revoked, op_detached, op_reset, op_now, op_random, op_uuid,
 };
 
 uint32_t command(struct world *w, const void *request, size_t size)
@@ -152,7 +169,6 @@ int setup(void **state)
 	};
 	struct world *w = calloc(1, sizeof(*w));
 
-	LIST_INIT(&w->consumer);
 	dev_init(&w->dev, &ops, w, &limits, VIRTIO_BUFSHARE_CAP_HOST_PROPERTIES);
 	assert_int_equal(init(w, 0), OK);
 	*state = w;
@@ -165,7 +181,7 @@ int teardown(void **state)
 
 	dev_clear(&w->dev);
 	assert_int_equal(w->exports, w->drops);
-	assert_true(LIST_EMPTY(&w->consumer));
+	assert_int_equal(w->slots, 0);
 	free(w);
 	return 0;
 }
@@ -218,10 +234,10 @@ uint32_t unregister(struct world *w, uint64_t id)
 
 struct dev_slot *attach(struct world *w, struct dev_buffer *b, bool mapped)
 {
-	struct dev_slot *slot = dev_attach(b, w, mapped);
+	struct dev_slot *slot = dev_attach(b, w, !mapped);
 
 	assert_non_null(slot);
-	LIST_INSERT_HEAD(&w->consumer, slot, in_consumer);
+	w->slots++;
 	return slot;
 }
 

@@ -35,7 +35,8 @@ struct world {
 	uint64_t delivered_seq;
 	struct dev_damage delivered;
 	uint64_t random;
-	LIST_HEAD(, dev_slot) consumer; /* all slots of all consumers */
+	unsigned int slots, revokes; /* slots of all consumers */
+	uint64_t revoked_seq, now;
 };
 
 /* A good REGISTER of two ranges and two properties, to be spoiled. */

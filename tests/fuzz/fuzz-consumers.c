@@ -95,6 +95,16 @@ static int op_deliver(void *data, struct dev_slot *slot, uint64_t seq)
 	return consumers_deliver(slot, seq);
 }
 
+static void op_revoked(void *data, struct dev_slot *slot, uint64_t seq)
+{
+	consumers_revoked(slot, seq);
+}
+
+static void op_detached(void *data, struct dev_slot *slot)
+{
+	consumers_detached(slot);
+}
+
 static void op_reset(void *data, bool first)
 {
 	struct state *s = data;
@@ -132,6 +142,8 @@ static const struct dev_ops ops = {
 	.removed = op_removed,
 	.properties = op_properties,
 	.deliver = op_deliver,
+	.revoked = op_revoked,
+	.detached = op_detached,
 	.reset = op_reset,
 	.now_ns = op_now,
 	.random = op_random,
@@ -321,6 +333,7 @@ static void step(struct state *s)
 		break;
 	case CON_STEP_TICK:
 		dev_tick(&s->dev);
+		dev_take_back(&s->dev, s->time - 16);
 		break;
 	case CON_STEP_STATE:
 		consumers_set_state(s->consumers, fuzz_u8(&s->in) % (BUFSHARE_IPC_STATE_GONE + 1));

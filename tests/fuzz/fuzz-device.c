@@ -18,8 +18,15 @@ const char fuzz_name[] = "device";
 #define NUM_CONSUMERS 3
 
 struct consumer {
-	LIST_HEAD(, dev_slot) slots;
+	LIST_HEAD(, view) views;
 	bool watches, maps, full;
+};
+
+/* One buffer as one consumer sees it. */
+struct view {
+	LIST_ENTRY(view) link;
+	struct consumer *c;
+	struct dev_slot *slot;
 };
 
 struct state {
@@ -76,10 +83,13 @@ static int op_refresh(void *data, struct dev_buffer *b, const struct dev_damage 
 
 static void attach(struct consumer *c, struct dev_buffer *b)
 {
-	struct dev_slot *slot = dev_attach(b, c, c->maps);
+	struct view *v = malloc(sizeof(*v));
 
-	fuzz_check(slot);
-	LIST_INSERT_HEAD(&c->slots, slot, in_consumer);
+	fuzz_check(v);
+	v->c = c;
+	v->slot = dev_attach(b, v, !c->maps);
+	fuzz_check(v->slot);
+	LIST_INSERT_HEAD(&c->views, v, link);
 }
 
 static void op_added(void *data, struct dev_buffer *b)
@@ -105,11 +115,24 @@ static void op_properties(void *data, struct dev_buffer *b, const char *block, s
 
 static int op_deliver(void *data, struct dev_slot *slot, uint64_t seq)
 {
-	const struct consumer *c = slot->consumer;
+	const struct view *v = slot->consumer;
 
-	fuzz_check(slot->pending && slot->pending <= seq && !slot->held);
-	fuzz_check(slot->damage.n <= VIRTIO_BUFSHARE_MAX_DAMAGE);
-	return c->full ? -EAGAIN : 0;
+	fuzz_check(slot->pending && slot->pending <= seq && !slot->held && !slot->revoked_seq);
+	fuzz_check(slot->damage.n <= VIRTIO_BUFSHARE_MAX_DAMAGE && !slot->hidden);
+	return v->c->full ? -EAGAIN : 0;
+}
+
+static void op_revoked(void *data, struct dev_slot *slot, uint64_t seq)
+{
+	fuzz_check(seq && !slot->held && !slot->waiting);
+}
+
+static void op_detached(void *data, struct dev_slot *slot)
+{
+	struct view *v = slot->consumer;
+
+	LIST_REMOVE(v, link);
+	free(v);
 }
 
 static void op_reset(void *data, bool first)
@@ -146,6 +169,8 @@ static const struct dev_ops ops = {
 	.removed = op_removed,
 	.properties = op_properties,
 	.deliver = op_deliver,
+	.revoked = op_revoked,
+	.detached = op_detached,
 	.reset = op_reset,
 	.now_ns = op_now,
 	.random = op_random,
@@ -221,30 +246,30 @@ static void release(struct state *s)
 {
 	struct consumer *c = chosen(s);
 	uint8_t wrong = fuzz_u8(&s->in) & 3;
-	struct dev_slot *slot;
+	struct view *v;
 
-	LIST_FOREACH(slot, &c->slots, in_consumer)
-		dev_release(slot, slot->held + wrong);
+	LIST_FOREACH(v, &c->views, link)
+		dev_release(v->slot, (v->slot->held | v->slot->revoked_seq) + wrong);
 }
 
 static void set_full(struct state *s)
 {
 	struct consumer *c = chosen(s);
-	struct dev_slot *slot;
+	struct view *v;
 
 	c->full = fuzz_u8(&s->in) & 1;
 	if (!c->full)
-		LIST_FOREACH(slot, &c->slots, in_consumer)
-			dev_flush(slot);
+		LIST_FOREACH(v, &c->views, link)
+			dev_flush(v->slot);
 }
 
 static void detach(struct consumer *c, bool gone)
 {
-	struct dev_slot *slot;
+	struct view *v;
 
 	c->watches = false;
-	while ((slot = LIST_FIRST(&c->slots)))
-		dev_detach(slot, gone);
+	while ((v = LIST_FIRST(&c->views)))
+		dev_detach(v->slot, gone);
 }
 
 static void host_properties(struct state *s)
@@ -275,6 +300,7 @@ static void step(struct state *s)
 		break;
 	case DEV_STEP_TICK:
 		dev_tick(&s->dev);
+		dev_take_back(&s->dev, s->time > 8 ? s->time - 8 : 0);
 		break;
 	case DEV_STEP_WATCH:
 		watch(s);
@@ -320,7 +346,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	dev_init(&s.dev, &ops, &s, &limits,
 		 VIRTIO_BUFSHARE_CAP_HOST_PROPERTIES | VIRTIO_BUFSHARE_CAP_RECOVERY);
 	for (i = 0; i < NUM_CONSUMERS; i++)
-		LIST_INIT(&s.consumers[i].slots);
+		LIST_INIT(&s.consumers[i].views);
 	for (i = 0; s.in.size && i < MAX_STEPS; i++)
 		step(&s);
 

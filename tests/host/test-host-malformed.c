@@ -205,12 +205,12 @@ static void added_path_unknown(struct script *s)
 
 static void added_flag_unknown(struct script *s)
 {
-	SPOIL(0, struct bufshare_ipc_added, flags, htole32(1U << 2));
+	SPOIL(0, struct bufshare_ipc_added, flags, htole32(1U << 3));
 }
 
-static void added_reserved(struct script *s)
+static void added_why_unknown(struct script *s)
 {
-	SPOIL(0, struct bufshare_ipc_added, reserved, htole32(1));
+	SPOIL(0, struct bufshare_ipc_added, why, htole32(BUFSHARE_IPC_WHY_CAP + 1));
 }
 
 static void added_properties_size_below(struct script *s)
@@ -498,9 +498,9 @@ static void stats_short(struct script *s)
 	resize(&s->w[0], -8);
 }
 
-static void stats_reserved(struct script *s)
+static void stats_path_unknown(struct script *s)
 {
-	SPOIL(0, struct bufshare_ipc_stats, reserved, htole32(1));
+	SPOIL(0, struct bufshare_ipc_stats, path, htole32(VIRTIO_BUFSHARE_PATH_MEMFD + 1));
 }
 
 /* PONG has no event; the second message shows that it was taken. */
@@ -784,7 +784,7 @@ static const struct malformed_case cases[] = {
 	CASE(good_added, added_path_0),
 	CASE(good_added, added_path_unknown),
 	CASE(good_added, added_flag_unknown),
-	CASE(good_added, added_reserved),
+	CASE(good_added, added_why_unknown),
 	CASE(good_added, added_properties_size_below),
 	CASE(good_added, added_properties_size_above),
 	CASE(good_added, added_property_unterminated),
@@ -822,7 +822,7 @@ static const struct malformed_case cases[] = {
 	CASE(good_revoked, revoked_seq_0),
 	CASE(good_revoked, revoked_never_sent),
 	CASE(good_stats, stats_short),
-	CASE(good_stats, stats_reserved),
+	CASE(good_stats, stats_path_unknown),
 	CASE(good_pong, pong_long),
 	CASE(good_error, error_short),
 	CASE(good_error, error_code_0),

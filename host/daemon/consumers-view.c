@@ -1,0 +1,606 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Buffers as consumers see them: what of each a consumer knows, and what it is to be told.
+ */
+#include <endian.h>
+#include <errno.h>
+#include <fnmatch.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "host/daemon/consumers-internal.h"
+#include "host/daemon/export.h"
+
+/* ---- snapshots ---- */
+
+static struct snapshot *snapshot_ref(struct snapshot *s)
+{
+	s->refs++;
+	return s;
+}
+
+static void snapshot_unref(struct snapshot *s)
+{
+	if (s && --s->refs == 0)
+		free(s);
+}
+
+static void snapshot_set(struct snapshot **to, struct snapshot *s)
+{
+	struct snapshot *old = *to;
+
+	*to = snapshot_ref(s);
+	snapshot_unref(old);
+}
+
+static void cleanup_snapshot(struct snapshot **s)
+{
+	snapshot_unref(*s);
+}
+
+static void cleanup_props(struct props *props)
+{
+	props_clear(props);
+}
+
+/* Of both sides' properties; NULL: no memory. */
+static struct snapshot *snapshot_new(const struct props *one, const struct props *two)
+{
+	struct snapshot *s = malloc(sizeof(*s) + one->block_size + two->block_size);
+
+	if (!s)
+		return NULL;
+	s->refs = 1;
+	s->size = props_write_block(one, PROPS_GUEST | PROPS_HOST, s->block);
+	s->size += props_write_block(two, PROPS_GUEST | PROPS_HOST, s->block + s->size);
+	return s;
+}
+
+/* ---- messages ---- */
+
+static int send_ranges(struct view *v, const struct dev_buffer *b)
+{
+	struct bufshare_ipc_ranges m = { .buffer = htole64(b->id) };
+	uint32_t n;
+	int fd = export_ranges_fd(b->export, &n);
+
+	m.num_ranges = htole32(n);
+	ipc_header(&m, BUFSHARE_IPC_RANGES, sizeof(m));
+	return consumer_send_now(v->c, &m, sizeof(m), fd);
+}
+
+static uint32_t added_flags(const struct view *v, const struct dev_buffer *b)
+{
+	uint32_t flags = 0;
+
+	if (b->again)
+		flags |= BUFSHARE_IPC_ADDED_AGAIN;
+	if (v->path != VIRTIO_BUFSHARE_PATH_COPY)
+		flags |= BUFSHARE_IPC_ADDED_WRITABLE;
+	if ((v->c->caps & BUFSHARE_IPC_CAP_SET_PROPERTIES) &&
+	    (consumer_rights(v->c, b->application) & ACCESS_PROPERTIES))
+		flags |= BUFSHARE_IPC_ADDED_SETTABLE;
+	return flags;
+}
+
+/* 0; 1: it is next in line; -EAGAIN */
+static int send_added(struct view *v)
+{
+	struct {
+		struct bufshare_ipc_added hdr;
+		char block[PROPS_BLOCK_MAX];
+	} m = { 0 };
+	const struct dev_buffer *b = v->slot->buffer;
+	const size_t size = sizeof(m.hdr) + v->now->size;
+	int r;
+
+	if (v->path == VIRTIO_BUFSHARE_PATH_MEMFD) {
+		r = send_ranges(v, b);
+		if (r < 0)
+			return r;
+	}
+	m.hdr.buffer = htole64(b->id);
+	m.hdr.size = htole64(b->size);
+	m.hdr.seq = htole64(b->seq);
+	memcpy(m.hdr.uuid, b->uuid, sizeof(m.hdr.uuid));
+	memcpy(m.hdr.application, b->application, sizeof(m.hdr.application));
+	m.hdr.path = htole32(v->path);
+	m.hdr.flags = htole32(added_flags(v, b));
+	m.hdr.properties_size = htole32((uint32_t)v->now->size);
+	m.hdr.why = htole32(v->why);
+	memcpy(m.block, v->now->block, v->now->size);
+	ipc_header(&m, BUFSHARE_IPC_ADDED, size);
+	r = consumer_send_now(v->c, &m, size, export_fd(b->export, v->path));
+	if (r == -EAGAIN && v->path == VIRTIO_BUFSHARE_PATH_MEMFD) {
+		/* Nothing may come behind RANGES but this. */
+		r = consumer_answer_first(v->c, &m, size, export_fd(b->export, v->path));
+		r = r < 0 ? r : 1;
+	}
+	if (r >= 0)
+		snapshot_set(&v->told, v->now);
+	return r;
+}
+
+static int send_removed(struct view *v)
+{
+	struct bufshare_ipc_removed m = {
+		.buffer = htole64(v->id),
+		.reason = htole32(v->reason),
+	};
+	int r;
+
+	ipc_header(&m, BUFSHARE_IPC_REMOVED, sizeof(m));
+	r = consumer_send_now(v->c, &m, sizeof(m), -1);
+	if (r < 0)
+		return r;
+	v->removed = false;
+	v->revoked = 0;
+	snapshot_unref(steal_ptr(&v->told));
+	return 0;
+}
+
+static int send_revoked(struct view *v)
+{
+	struct bufshare_ipc_revoked m = {
+		.buffer = htole64(v->id),
+		.seq = htole64(v->revoked),
+	};
+	int r;
+
+	ipc_header(&m, BUFSHARE_IPC_REVOKED, sizeof(m));
+	r = consumer_send_now(v->c, &m, sizeof(m), -1);
+	if (r == 0)
+		v->revoked = 0;
+	return r;
+}
+
+static int send_block(struct view *v, const char *block, size_t size)
+{
+	struct {
+		struct bufshare_ipc_properties hdr;
+		char block[PROPS_BLOCK_MAX];
+	} m = { 0 };
+
+	m.hdr.buffer = htole64(v->id);
+	m.hdr.properties_size = htole32((uint32_t)size);
+	memcpy(m.block, block, size);
+	size += sizeof(m.hdr);
+	ipc_header(&m, BUFSHARE_IPC_PROPERTIES, size);
+	return consumer_send_now(v->c, &m, size, -1);
+}
+
+/* Names of what is in from and not in to; how many bytes. */
+static size_t write_removals(const struct props *from, const struct props *to, char *block)
+{
+	size_t i, size = 0, len;
+
+	for (i = 0; i < from->n; i++) {
+		if (props_get(to, from->v[i].name))
+			continue;
+		len = strlen(from->v[i].name) + 1;
+		memcpy(block + size, from->v[i].name, len);
+		size += len;
+	}
+	return size;
+}
+
+/* What is in to and not the same in from. */
+static size_t write_changes(const struct props *from, const struct props *to, char *block)
+{
+	size_t i, size = 0;
+
+	for (i = 0; i < to->n; i++) {
+		const struct prop *p = &to->v[i];
+		const char *old = props_get(from, p->name);
+		const size_t name = strlen(p->name), value = strlen(p->value) + 1;
+
+		if (old && strcmp(old, p->value) == 0)
+			continue;
+		memcpy(block + size, p->name, name);
+		block[size + name] = '=';
+		memcpy(block + size + name + 1, p->value, value);
+		size += name + 1 + value;
+	}
+	return size;
+}
+
+/*
+ * Everything that changed since it was told, in one message or, should there be too much,
+ * what is gone in a first one.
+ */
+static int send_properties(struct view *v)
+{
+	static const struct props none;
+	_cleanup_(cleanup_props) struct props from = { 0 };
+	_cleanup_(cleanup_props) struct props to = { 0 };
+	char block[2 * PROPS_BLOCK_MAX];
+	struct snapshot *rest;
+	size_t removals, size;
+	int r;
+
+	if (props_apply(&from, v->told->block, v->told->size) < 0 ||
+	    props_apply(&to, v->now->block, v->now->size) < 0)
+		return -ENOMEM;
+	removals = write_removals(&from, &to, block);
+	size = removals + write_changes(&from, &to, block + removals);
+	if (size > PROPS_BLOCK_MAX) {
+		r = send_block(v, block, removals);
+		if (r == 0)
+			r = props_apply(&from, block, removals);
+		if (r < 0)
+			return r;
+		rest = snapshot_new(&from, &none);
+		if (!rest)
+			return -ENOMEM;
+		snapshot_unref(v->told);
+		v->told = rest;
+		memmove(block, block + removals, size - removals);
+		size -= removals;
+	}
+	r = send_block(v, block, size);
+	if (r == 0)
+		snapshot_set(&v->told, v->now);
+	return r;
+}
+
+/* ---- views ---- */
+
+static void view_free(struct view *v)
+{
+	consumer_unqueue(v->c, &v->out);
+	LIST_REMOVE(v, link);
+	snapshot_unref(v->now);
+	snapshot_unref(v->told);
+	free(v);
+}
+
+static bool in_sight(const struct view *v)
+{
+	return v->slot && !v->slot->hidden && !v->slot->buffer->dying;
+}
+
+/* Says all there is to say of the buffer, in an order that makes sense. */
+static int view_send(struct consumer *c, struct out *out)
+{
+	struct view *v = (struct view *)((char *)out - offsetof(struct view, out));
+	int r = 0;
+
+	if (v->removed)
+		r = send_removed(v);
+	if (r == 0 && !v->slot) {
+		view_free(v);
+		return 0;
+	}
+	if (r < 0 || !in_sight(v))
+		return r;
+	if (!v->told)
+		r = send_added(v);
+	if (r == 1) {
+		consumer_queue_behind(c, out);
+		return 0;
+	}
+	if (r == 0 && v->told != v->now)
+		r = send_properties(v);
+	if (r == 0 && v->revoked)
+		r = send_revoked(v);
+	if (r == 0) {
+		v->full = false;
+		dev_flush(v->slot);
+		r = v->full ? -EAGAIN : 0;
+	}
+	return r;
+}
+
+bool consumer_wants(const struct consumer *c, const struct dev_buffer *b)
+{
+	unsigned int i;
+
+	if (!c->num_patterns || !(consumer_rights(c, b->application) & ACCESS_SEE))
+		return false;
+	for (i = 0; i < c->num_patterns; i++)
+		if (fnmatch(c->patterns[i], b->application, FNM_NOESCAPE) == 0)
+			return true;
+	return false;
+}
+
+/* Zero-copy is a right, for which a consumer has to ask, too. */
+static void choose_path(struct view *v, const struct dev_buffer *b)
+{
+	v->path = VIRTIO_BUFSHARE_PATH_COPY;
+	if (b->path == VIRTIO_BUFSHARE_PATH_COPY)
+		v->why = b->why;
+	else if (!(v->c->caps & BUFSHARE_IPC_CAP_ZERO_COPY))
+		v->why = BUFSHARE_IPC_WHY_CAP;
+	else if (!(consumer_rights(v->c, b->application) & ACCESS_ZERO_COPY))
+		v->why = BUFSHARE_IPC_WHY_RIGHT;
+	else if (b->path == VIRTIO_BUFSHARE_PATH_MEMFD && v->c->peer.uid != geteuid())
+		v->why = BUFSHARE_IPC_WHY_RIGHT; /* with all of the guest: not even to root */
+	else
+		v->path = b->path;
+}
+
+/* All views of a buffer have the same, which is made for the first. */
+static struct snapshot *current(struct dev_buffer *b)
+{
+	struct dev_slot *slot;
+
+	LIST_FOREACH(slot, &b->slots, link) {
+		struct view *v = slot->consumer;
+
+		if (!slot->hidden)
+			return snapshot_ref(v->now);
+	}
+	return snapshot_new(&b->guest, &b->host);
+}
+
+static int view_new(struct consumer *c, struct dev_buffer *b, struct view **view)
+{
+	_cleanup_free_ struct view *v = calloc(1, sizeof(*v));
+	_cleanup_(cleanup_snapshot) struct snapshot *now = current(b);
+	int r;
+
+	if (!v || !now)
+		return -ENOMEM;
+	v->c = c;
+	v->id = b->id;
+	v->out.send = view_send;
+	choose_path(v, b);
+	if (v->path == VIRTIO_BUFSHARE_PATH_COPY) {
+		r = export_need_copy(b);
+		if (r < 0)
+			return r;
+	}
+	v->slot = dev_attach(b, v, v->path == VIRTIO_BUFSHARE_PATH_COPY);
+	if (!v->slot)
+		return -ENOMEM;
+	v->now = steal_ptr(&now);
+	LIST_INSERT_HEAD(&c->views, v, link);
+	*view = steal_ptr(&v);
+	return 0;
+}
+
+/* It was in sight before, and the consumer has not said CLOSED since. */
+static int view_again(struct dev_buffer *b, struct view *v)
+{
+	struct snapshot *now = current(b);
+
+	if (!now)
+		return -ENOMEM;
+	snapshot_unref(v->now);
+	v->now = now;
+	LIST_REMOVE(v, link);
+	LIST_INSERT_HEAD(&v->c->views, v, link);
+	dev_show(v->slot);
+	return 0;
+}
+
+void consumer_add(struct consumer *c, struct dev_buffer *b)
+{
+	struct dev_slot *slot;
+	struct view *v = NULL;
+	int r;
+
+	LIST_FOREACH(slot, &b->slots, link)
+		if (((struct view *)slot->consumer)->c == c)
+			v = slot->consumer;
+	r = v ? view_again(b, v) : view_new(c, b, &v);
+	if (r < 0)
+		consumer_doom(c, strerror(-r));
+	else
+		consumer_queue(c, &v->out);
+}
+
+struct view *view_find(struct consumer *c, uint64_t id)
+{
+	struct dev_buffer *b = dev_find(c->all->dev, id);
+	struct dev_slot *slot;
+
+	if (!b || b->dying)
+		return NULL;
+	LIST_FOREACH(slot, &b->slots, link)
+		if (((struct view *)slot->consumer)->c == c && !slot->hidden)
+			return slot->consumer;
+	return NULL;
+}
+
+/*
+ * It is to hear that the buffer left; if it ever heard of it, and not that it left before.
+ * Its slot is still there.
+ */
+static void leave(struct view *v, uint32_t reason)
+{
+	if (!v->told || v->removed) {
+		v->slot->mapped = v->owed;
+		return;
+	}
+	v->removed = true;
+	v->reason = reason;
+	if (v->slot->mapped)
+		v->owed++;
+	consumer_queue(v->c, &v->out);
+}
+
+/* Those that owe CLOSED are in a list that is short. */
+static void move_to_leaving(struct view *v)
+{
+	LIST_REMOVE(v, link);
+	LIST_INSERT_HEAD(&v->c->leaving, v, link);
+}
+
+void view_hide(struct view *v)
+{
+	leave(v, VIRTIO_BUFSHARE_REASON_UNREGISTERED);
+	if (v->slot->mapped) {
+		move_to_leaving(v);
+		dev_hide(v->slot);
+	} else {
+		dev_detach(v->slot, false);
+	}
+}
+
+void view_closed(struct consumer *c, uint64_t id)
+{
+	struct view *v;
+
+	LIST_FOREACH(v, &c->leaving, link)
+		if (v->id == id && v->owed)
+			break;
+	if (!v || --v->owed)
+		return;
+	if (v->slot)
+		dev_detach(v->slot, false);
+}
+
+void views_void(struct consumer *c)
+{
+	struct view *v, *next;
+
+	for (v = LIST_FIRST(&c->views); v; v = next) {
+		next = LIST_NEXT(v, link);
+		if (!v->slot)
+			view_free(v);
+	}
+	for (v = LIST_FIRST(&c->leaving); v; v = next) {
+		next = LIST_NEXT(v, link);
+		if (!v->slot)
+			view_free(v);
+	}
+}
+
+static void views_end_list(struct view *v)
+{
+	struct view *next;
+
+	for (; v; v = next) {
+		next = LIST_NEXT(v, link);
+		v->removed = false;
+		if (v->slot)
+			dev_detach(v->slot, true);
+		else
+			view_free(v);
+	}
+}
+
+void views_end(struct consumer *c)
+{
+	views_end_list(LIST_FIRST(&c->views));
+	views_end_list(LIST_FIRST(&c->leaving));
+}
+
+/* ---- what the device model asks for ---- */
+
+void consumers_added(struct consumers *cs, struct dev_buffer *b)
+{
+	struct consumer *c;
+
+	LIST_FOREACH(c, &cs->list, link)
+		if (!c->doomed && consumer_wants(c, b))
+			consumer_add(c, b);
+}
+
+void consumers_removed(struct consumers *cs, struct dev_buffer *b, uint32_t reason)
+{
+	struct dev_slot *slot;
+
+	LIST_FOREACH(slot, &b->slots, link) {
+		struct view *v = slot->consumer;
+
+		if (slot->hidden)
+			continue;
+		leave(v, reason);
+		if (slot->mapped)
+			move_to_leaving(v);
+	}
+}
+
+void consumers_properties(struct consumers *cs, struct dev_buffer *b, const char *block,
+			  size_t size)
+{
+	_cleanup_(cleanup_snapshot) struct snapshot *now = snapshot_new(&b->guest, &b->host);
+	struct dev_slot *slot;
+
+	LIST_FOREACH(slot, &b->slots, link) {
+		struct view *v = slot->consumer;
+		const bool up_to_date = v->told == v->now;
+
+		if (slot->hidden)
+			continue;
+		if (!now) {
+			consumer_doom(v->c, strerror(ENOMEM));
+			continue;
+		}
+		snapshot_set(&v->now, now);
+		if (up_to_date && TAILQ_EMPTY(&v->c->line) && !v->c->doomed && !v->c->deaf &&
+		    send_block(v, block, size) == 0)
+			snapshot_set(&v->told, now);
+		else
+			consumer_queue(v->c, &v->out);
+	}
+}
+
+int consumers_deliver(struct dev_slot *slot, uint64_t seq)
+{
+	struct {
+		struct bufshare_ipc_updated hdr;
+		struct virtio_bufshare_rect damage[BUFSHARE_IPC_MAX_DAMAGE];
+	} m = { 0 };
+	const struct dev_buffer *b = slot->buffer;
+	struct view *v = slot->consumer;
+	struct consumer *c = v->c;
+	size_t size;
+	unsigned int i, n = slot->damage.all ? 0 : slot->damage.n;
+	int r;
+
+	size = sizeof(m.hdr) + n * sizeof(m.damage[0]);
+	ipc_header(&m, BUFSHARE_IPC_UPDATED, size);
+	m.hdr.buffer = htole64(b->id);
+	m.hdr.seq = htole64(seq);
+	m.hdr.time_ns = htole64(b->time_ns);
+	m.hdr.host_time_ns = htole64(b->host_time_ns);
+	m.hdr.flags = htole32(slot->merged > 1 ? BUFSHARE_IPC_UPDATED_COALESCED : 0);
+	m.hdr.num_damage = htole32(n);
+	for (i = 0; i < n; i++) {
+		m.damage[i].x = htole32(slot->damage.v[i].x);
+		m.damage[i].y = htole32(slot->damage.v[i].y);
+		m.damage[i].width = htole32(slot->damage.v[i].width);
+		m.damage[i].height = htole32(slot->damage.v[i].height);
+	}
+	consumers_expire_later(c->all);
+	if (c->sending == &v->out)
+		r = consumer_send_now(c, &m, size, -1);
+	else
+		r = consumer_try(c, &m, size, -1);
+	if (r == -EAGAIN) {
+		v->full = true;
+		if (c->sending != &v->out)
+			consumer_queue_behind(c, &v->out);
+	} else if (r < 0) {
+		consumer_failed(c, r);
+	}
+	return r;
+}
+
+void consumers_revoked(struct dev_slot *slot, uint64_t seq)
+{
+	struct view *v = slot->consumer;
+
+	v->revoked = seq;
+	consumer_queue(v->c, &v->out);
+}
+
+void consumers_detached(struct dev_slot *slot)
+{
+	struct view *v = slot->consumer;
+	struct consumer_counters *past = &v->c->past;
+
+	past->delivered += slot->delivered;
+	past->released += slot->released;
+	past->coalesced += slot->coalesced;
+	past->revoked += slot->revoked;
+	past->held_ns += slot->held_ns;
+	v->slot = NULL;
+	if (!v->removed)
+		view_free(v);
+}
