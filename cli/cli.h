@@ -102,12 +102,16 @@ int cmd_capture_host(struct ctl *ctl, int argc, char **argv);
 int cmd_completion(struct ctl *ctl, int argc, char **argv);
 int cmd_devices(struct ctl *ctl, int argc, char **argv);
 int cmd_doctor_guest(struct ctl *ctl, int argc, char **argv);
+int cmd_get_guest(struct ctl *ctl, int argc, char **argv);
+int cmd_get_host(struct ctl *ctl, int argc, char **argv);
 int cmd_help(struct ctl *ctl, int argc, char **argv);
 int cmd_load(struct ctl *ctl, int argc, char **argv);
 int cmd_module(struct ctl *ctl, int argc, char **argv);
 int cmd_monitor(struct ctl *ctl, int argc, char **argv);
 int cmd_pattern(struct ctl *ctl, int argc, char **argv);
 int cmd_qemu_args(struct ctl *ctl, int argc, char **argv);
+int cmd_reset(struct ctl *ctl, int argc, char **argv);
+int cmd_set_host(struct ctl *ctl, int argc, char **argv);
 int cmd_share(struct ctl *ctl, int argc, char **argv);
 int cmd_show_guest(struct ctl *ctl, int argc, char **argv);
 int cmd_show_host(struct ctl *ctl, int argc, char **argv);
@@ -159,6 +163,10 @@ int connect_host(struct ctl *ctl, const char *application, struct bufshare_host 
 /* Reads events until every buffer that is there has been told. EXIT_OK, or it has said why not. */
 int sync_host(struct ctl *ctl, struct bufshare_host *host);
 
+/* Connects, and finds a buffer. EXIT_OK, or it has said why not. */
+int find_host_buffer(struct ctl *ctl, uint64_t id, struct bufshare_host **host,
+		     struct bufshare_host_buffer **buf);
+
 /*
  * Waits until fd is readable. 1: it is; 0: the deadline (CLOCK_MONOTONIC, 0: none) has
  * passed; -EINTR: somebody wants us to end.
@@ -198,6 +206,13 @@ int share_buffer(struct ctl *ctl, struct bufshare_buffer *buf, const char *appli
 
 /* Sets a property from "NAME=VALUE". */
 int set_property(struct ctl *ctl, struct bufshare_buffer *buf, const char *assignment);
+
+/* ---- cmd-property.c ---- */
+
+/* A buffer's properties as an object. EXIT_OK, or it has said why not. */
+int guest_properties(struct ctl *ctl, struct bufshare_device *dev, uint64_t id,
+		     struct json_object **properties);
+struct json_object *host_properties(const struct bufshare_host_buffer *buf);
 
 /* ---- output.c ---- */
 

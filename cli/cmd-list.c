@@ -107,52 +107,37 @@ static int guest_buffers(struct ctl *ctl, bool all)
 	return EXIT_OK;
 }
 
-static void add_property(struct json_object *o, const char *name, const char *value)
+/* The buffer's own keys behind the schema, then its properties. */
+static void print_buffer(struct ctl *ctl, struct json_object *o, struct json_object *properties)
 {
-	json_object_object_add(o, name, json_object_new_string(value));
+	_cleanup_(cleanup_json) struct json_object *all = json_new();
+
+	json_object_object_foreach(o, key, value)
+		json_object_object_add(all, key, json_object_get(value));
+	json_object_object_add(all, "properties", properties);
+	print_object(ctl, all);
 }
 
 static int guest_show(struct ctl *ctl, uint64_t id)
 {
 	_cleanup_(cleanup_device) struct bufshare_device *dev = NULL;
-	_cleanup_(cleanup_json) struct json_object *o = NULL, *all = json_new();
-	_cleanup_free_ char **list = NULL;
+	_cleanup_(cleanup_json) struct json_object *o = NULL;
 	struct json_object *properties;
 	struct bufshare_buffer_info info;
-	uint64_t *ids = NULL;
-	bool may_see;
-	size_t n, i;
 	int r;
 
 	r = open_device(ctl, &dev);
-	if (r)
+	if (r == EXIT_OK)
+		r = guest_properties(ctl, dev, id, &properties);
+	if (r != EXIT_OK)
 		return r;
-	/* Listing all is what gives root the right to look at others' buffers. */
-	may_see = bufshare_device_list_buffers(dev, 1, &ids, &n) == 0;
-	free(ids);
 	r = bufshare_device_get_buffer_info(dev, id, &info);
-	if (r == 0)
-		r = bufshare_device_dup_buffer_properties(dev, id, &list);
-	if (r == -ENOENT)
-		return fail(ctl, r, may_see ? "bufsharectl buffers lists those there are" :
-					      "or it is another program's, which only root sees",
-			    "cannot show buffer %" PRIu64, id);
-	if (r < 0)
+	if (r < 0) {
+		json_object_put(properties);
 		return fail(ctl, r, NULL, "cannot show buffer %" PRIu64, id);
-	o = guest_buffer(&info);
-	properties = json_object_new_object();
-	for (i = 0; list[i]; i++) {
-		char *equals = strchr(list[i], '=');
-
-		if (equals) {
-			*equals = '\0';
-			add_property(properties, list[i], equals + 1);
-		}
 	}
-	json_object_object_add(o, "properties", properties);
-	json_object_object_foreach(o, key, value)
-		json_object_object_add(all, key, json_object_get(value));
-	print_object(ctl, all);
+	o = guest_buffer(&info);
+	print_buffer(ctl, o, properties);
 	return EXIT_OK;
 }
 
@@ -199,29 +184,14 @@ static int host_show(struct ctl *ctl, uint64_t id)
 {
 	_cleanup_(cleanup_host) struct bufshare_host *host = NULL;
 	_cleanup_(cleanup_host_buffer) struct bufshare_host_buffer *buf = NULL;
-	_cleanup_(cleanup_json) struct json_object *o = NULL, *all = json_new();
-	struct json_object *properties;
-	const char *name = NULL, *text;
+	_cleanup_(cleanup_json) struct json_object *o = NULL;
 	int r;
 
-	r = connect_host(ctl, "*", &host);
-	if (r == 0)
-		r = sync_host(ctl, host);
-	if (r)
+	r = find_host_buffer(ctl, id, &host, &buf);
+	if (r != EXIT_OK)
 		return r;
-	r = bufshare_host_get_buffer(host, id, &buf);
-	if (r < 0)
-		return fail(ctl, r, "bufsharectl -H SOCKET buffers lists those there are",
-			    "cannot show buffer %" PRIu64, id);
 	o = host_buffer(buf);
-	properties = json_object_new_object();
-	while (bufshare_host_buffer_next_property(buf, &name) == 0)
-		if (bufshare_host_buffer_get_property(buf, name, &text) == 0)
-			add_property(properties, name, text);
-	json_object_object_add(o, "properties", properties);
-	json_object_object_foreach(o, key, value)
-		json_object_object_add(all, key, json_object_get(value));
-	print_object(ctl, all);
+	print_buffer(ctl, o, host_properties(buf));
 	return EXIT_OK;
 }
 

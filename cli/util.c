@@ -118,6 +118,25 @@ int sync_host(struct ctl *ctl, struct bufshare_host *host)
 	}
 }
 
+int find_host_buffer(struct ctl *ctl, uint64_t id, struct bufshare_host **host,
+		     struct bufshare_host_buffer **buf)
+{
+	_cleanup_(cleanup_host) struct bufshare_host *h = NULL;
+	int r;
+
+	r = connect_host(ctl, "*", &h);
+	if (r == EXIT_OK)
+		r = sync_host(ctl, h);
+	if (r != EXIT_OK)
+		return r;
+	r = bufshare_host_get_buffer(h, id, buf);
+	if (r < 0)
+		return fail(ctl, r, "bufsharectl -H SOCKET buffers lists those there are",
+			    "no buffer %" PRIu64, id);
+	*host = steal_ptr(&h);
+	return EXIT_OK;
+}
+
 /* ---- waiting ---- */
 
 uint64_t now_ns(void)

@@ -35,6 +35,16 @@ const struct verb verbs[] = {
 	{ "show", "ID", "show one buffer with its properties", NULL,
 	  cmd_show_guest, cmd_show_host, COMPLETE_BUFFER },
 
+	{ "get", "ID [NAME...]", "print properties of a buffer", NULL,
+	  cmd_get_guest, cmd_get_host, COMPLETE_BUFFER },
+
+	{ "set", "ID [NAME=VALUE...]", "set properties of the host's side",
+	  OPTIONS({ 'r', "remove", "NAME", "remove a property; repeatable" }, OPTION_DRY_RUN),
+	  NULL, cmd_set_host, COMPLETE_BUFFER },
+
+	{ "reset", "", "take back the buffers of all programs; needs root",
+	  OPTIONS(OPTION_DRY_RUN), cmd_reset, NULL },
+
 	{ "share", "FILE|-", "share a file until a host program took it; a PNG as a picture",
 	  OPTIONS({ 'a', "application", "NAME", "for which programs (bufsharectl.share)" },
 		  { 'p', "property", "NAME=VALUE", "set a property; repeatable" },

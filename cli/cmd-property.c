@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * get, set: properties of a buffer. In the guest they are set by the program whose buffer
+ * it is; on the host by any that may.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/cli.h"
+#include "common/cleanup.h"
+
+#define MAX_CHANGES 64
+#define CONFIRM_NS 5000000000ull
+
+int guest_properties(struct ctl *ctl, struct bufshare_device *dev, uint64_t id,
+		     struct json_object **properties)
+{
+	_cleanup_free_ uint64_t *ids = NULL;
+	_cleanup_free_ char **list = NULL;
+	size_t n, i;
+	bool may_see;
+	int r;
+
+	/* Listing all is what gives root the right to look at others' buffers. */
+	may_see = bufshare_device_list_buffers(dev, 1, &ids, &n) == 0;
+	r = bufshare_device_dup_buffer_properties(dev, id, &list);
+	if (r == -ENOENT)
+		return fail(ctl, r, may_see ? "bufsharectl buffers lists those there are" :
+					      "or it is another program's, which only root sees",
+			    "no buffer %" PRIu64, id);
+	if (r < 0)
+		return fail(ctl, r, NULL, "cannot look at buffer %" PRIu64, id);
+	*properties = json_object_new_object();
+	for (i = 0; list[i]; i++) {
+		char *equals = strchr(list[i], '=');
+
+		if (!equals)
+			continue;
+		*equals = '\0';
+		json_add_string(*properties, list[i], equals + 1);
+	}
+	return EXIT_OK;
+}
+
+struct json_object *host_properties(const struct bufshare_host_buffer *buf)
+{
+	struct json_object *properties = json_object_new_object();
+	const char *name = NULL, *text;
+
+	while (bufshare_host_buffer_next_property(buf, &name) == 0)
+		if (bufshare_host_buffer_get_property(buf, name, &text) == 0)
+			json_add_string(properties, name, text);
+	return properties;
+}
+
+/* ---- get ---- */
+
+/* names: those wanted, NULL-terminated; none: all. */
+static int print_properties(struct ctl *ctl, uint64_t id, struct json_object *all, char **names)
+{
+	_cleanup_(cleanup_json) struct json_object *o = json_new();
+	struct json_object *wanted = json_object_new_object(), *value;
+	const bool one = names[0] && !names[1];
+
+	json_add_u64(o, "id", id);
+	json_object_object_add(o, "properties", wanted);
+	if (!names[0]) {
+		json_object_object_foreach(all, key, any)
+			json_object_object_add(wanted, key, json_object_get(any));
+	}
+	for (; *names; names++) {
+		if (!json_object_object_get_ex(all, *names, &value))
+			return fail(ctl, 0, NULL, "buffer %" PRIu64 " has no property %s", id, *names),
+			       EXIT_NOT_FOUND;
+		json_object_object_add(wanted, *names, json_object_get(value));
+	}
+	if (ctl->json != JSON_OFF) {
+		json_print(ctl, o);
+		return EXIT_OK;
+	}
+	json_object_object_foreach(wanted, name, text) {
+		if (!one)
+			printf("%s=", name);
+		print_value(text);
+		putchar('\n');
+	}
+	return EXIT_OK;
+}
+
+static int parse_get(struct ctl *ctl, int argc, char **argv, uint64_t *id)
+{
+	if (next_option(ctl, argc, argv) != -1)
+		return EXIT_USAGE;
+	if (optind == argc || !parse_u64(argv[optind], UINT64_MAX, id))
+		return usage(ctl, "wants the id of a buffer, and names of properties or none");
+	return EXIT_OK;
+}
+
+int cmd_get_guest(struct ctl *ctl, int argc, char **argv)
+{
+	_cleanup_(cleanup_device) struct bufshare_device *dev = NULL;
+	_cleanup_(cleanup_json) struct json_object *all = NULL;
+	uint64_t id;
+	int status;
+
+	status = parse_get(ctl, argc, argv, &id);
+	if (status == EXIT_OK)
+		status = open_device(ctl, &dev);
+	if (status == EXIT_OK)
+		status = guest_properties(ctl, dev, id, &all);
+	return status ? status : print_properties(ctl, id, all, argv + optind + 1);
+}
+
+int cmd_get_host(struct ctl *ctl, int argc, char **argv)
+{
+	_cleanup_(cleanup_host) struct bufshare_host *host = NULL;
+	_cleanup_(cleanup_host_buffer) struct bufshare_host_buffer *buf = NULL;
+	_cleanup_(cleanup_json) struct json_object *all = NULL;
+	uint64_t id;
+	int status;
+
+	status = parse_get(ctl, argc, argv, &id);
+	if (status == EXIT_OK)
+		status = find_host_buffer(ctl, id, &host, &buf);
+	if (status != EXIT_OK)
+		return status;
+	all = host_properties(buf);
+	return print_properties(ctl, id, all, argv + optind + 1);
+}
+
+/* ---- set ---- */
+
+struct changes {
+	uint64_t id;
+	char *names[MAX_CHANGES];
+	const char *values[MAX_CHANGES]; /* NULL: remove it */
+	size_t n;
+	bool dry_run;
+};
+
+static int add_change(struct ctl *ctl, struct changes *c, char *name, const char *value)
+{
+	if (c->n == MAX_CHANGES)
+		return usage(ctl, "at most %d properties", MAX_CHANGES);
+	c->names[c->n] = name;
+	c->values[c->n++] = value;
+	return EXIT_OK;
+}
+
+static int parse_set(struct ctl *ctl, int argc, char **argv, struct changes *c)
+{
+	int o, i, status = EXIT_OK;
+
+	while (status == EXIT_OK && (o = next_option(ctl, argc, argv)) != -1) {
+		switch (o) {
+		case 'r':
+			status = add_change(ctl, c, optarg, NULL);
+			break;
+		case 'n':
+			c->dry_run = true;
+			break;
+		default:
+			return EXIT_USAGE;
+		}
+	}
+	if (status == EXIT_OK && (optind == argc || !parse_u64(argv[optind], UINT64_MAX, &c->id)))
+		return usage(ctl, "wants the id of a buffer, and NAME=VALUE");
+	for (i = optind + 1; status == EXIT_OK && i < argc; i++) {
+		char *equals = strchr(argv[i], '=');
+
+		if (!equals)
+			return usage(ctl, "%s: not NAME=VALUE; -r NAME removes one", argv[i]);
+		*equals = '\0';
+		status = add_change(ctl, c, argv[i], equals + 1);
+	}
+	if (status == EXIT_OK && !c->n)
+		return usage(ctl, "nothing to set");
+	return status;
+}
+
+static int set_failed(struct ctl *ctl, const char *name, int r)
+{
+	const char *hint = NULL;
+
+	if (r == -EINVAL)
+		hint = "a name of the host is \"host.\" with small letters, digits, \".\", \"_\" and \"-\", a value is UTF-8";
+	else if (r == -EACCES)
+		hint = "the daemon lets you look only";
+	return fail(ctl, r, hint, "cannot set %s", name);
+}
+
+static bool is_set(const struct changes *c, struct bufshare_host_buffer *buf)
+{
+	const char *value;
+	size_t i;
+
+	for (i = 0; i < c->n; i++) {
+		int r = bufshare_host_buffer_get_property(buf, c->names[i], &value);
+
+		if (c->values[i] ? r < 0 || strcmp(value, c->values[i]) != 0 : r != -ENOENT)
+			return false;
+	}
+	return true;
+}
+
+/* The daemon tells everybody of a change, also who made it. */
+static int confirm(struct ctl *ctl, const struct changes *c, struct bufshare_host *host,
+		   struct bufshare_host_buffer *buf)
+{
+	const uint64_t deadline = now_ns() + CONFIRM_NS;
+	struct bufshare_event ev;
+	int r;
+
+	while (!is_set(c, buf)) {
+		r = bufshare_host_read_event(host, &ev);
+		if (r == 0)
+			continue;
+		if (r == -EAGAIN)
+			r = wait_for(ctl, bufshare_host_get_fd(host), deadline);
+		if (r == 0)
+			return fail(ctl, -ETIMEDOUT, "are there too many, or is the buffer gone?",
+				    "the daemon did not take the properties of buffer %" PRIu64, c->id);
+		if (r < 0)
+			return fail(ctl, r, NULL, "the daemon is gone");
+	}
+	return EXIT_OK;
+}
+
+int cmd_set_host(struct ctl *ctl, int argc, char **argv)
+{
+	_cleanup_(cleanup_host) struct bufshare_host *host = NULL;
+	_cleanup_(cleanup_host_buffer) struct bufshare_host_buffer *buf = NULL;
+	struct changes c = { 0 };
+	size_t i;
+	int r;
+
+	r = parse_set(ctl, argc, argv, &c);
+	if (r == EXIT_OK)
+		r = find_host_buffer(ctl, c.id, &host, &buf);
+	if (r != EXIT_OK)
+		return r;
+	for (i = 0; i < c.n; i++) {
+		if (c.dry_run) {
+			note(ctl, "would %s %s%s%s", c.values[i] ? "set" : "remove", c.names[i],
+			     c.values[i] ? " to " : "", c.values[i] ?: "");
+			continue;
+		}
+		r = bufshare_host_buffer_set_property(buf, c.names[i], c.values[i]);
+		if (r < 0)
+			return set_failed(ctl, c.names[i], r);
+	}
+	return c.dry_run ? EXIT_OK : confirm(ctl, &c, host, buf);
+}
