@@ -137,38 +137,42 @@ static void send_bytes(struct state *s, const void *bytes, size_t size, int fd, 
 		settle(s);
 }
 
+static void send_message(struct state *s, uint32_t request, uint32_t flags, const void *payload,
+			 size_t size, int fd, unsigned int num_fds)
+{
+	struct {
+		struct vhost_user_header hdr;
+		uint8_t payload[MAX_PAYLOAD];
+	} m = { .hdr = { request, flags, (uint32_t)size } };
+
+	if (size)
+		memcpy(m.payload, payload, size);
+	send_bytes(s, &m, sizeof(m.hdr) + size, fd, num_fds);
+}
+
 static void message(struct state *s, uint8_t request)
 {
 	const int kinds[] = { event, memfd, stream, event };
 	uint8_t flags = fuzz_u8(&s->in), fds = fuzz_u8(&s->in);
-	struct {
-		struct vhost_user_header hdr;
-		uint8_t payload[MAX_PAYLOAD];
-	} m;
 	const uint8_t *payload;
 	size_t size;
 
 	payload = fuzz_chunk(&s->in, &size);
-	if (size > sizeof(m.payload))
-		size = sizeof(m.payload);
-	m.hdr.request = request;
-	m.hdr.flags = VHOST_USER_VERSION ^ flags;
-	m.hdr.size = (uint32_t)size;
-	memcpy(m.payload, payload, size);
-	send_bytes(s, &m, sizeof(m.hdr) + size, kinds[fds >> 4 & 3], (fds & 15) % (MAX_FDS + 1));
+	if (size > MAX_PAYLOAD)
+		size = MAX_PAYLOAD;
+	send_message(s, request, VHOST_USER_VERSION ^ flags, payload, size, kinds[fds >> 4 & 3],
+		     (fds & 15) % (MAX_FDS + 1));
 }
 
 static void give_memory(struct state *s)
 {
-	struct {
-		struct vhost_user_header hdr;
-		struct vhost_user_mem_table table;
-	} m = {
-		.hdr = { VHOST_USER_SET_MEM_TABLE, VHOST_USER_VERSION, 8 + sizeof(m.table.regions[0]) },
-		.table = { .num_regions = 1, .regions = { { .size = MEMORY_SIZE } } },
+	const struct vhost_user_mem_table table = {
+		.num_regions = 1,
+		.regions = { { .size = MEMORY_SIZE } },
 	};
 
-	send_bytes(s, &m, sizeof(m.hdr) + m.hdr.size, memfd, 1);
+	send_message(s, VHOST_USER_SET_MEM_TABLE, VHOST_USER_VERSION, &table,
+		     offsetof(struct vhost_user_mem_table, regions[1]), memfd, 1);
 }
 
 static void write_memory(struct state *s)
