@@ -5,7 +5,7 @@
 
 #include "suite.h"
 
-#define UPDATES 200
+#define UPDATES 100
 
 static void nothing_to_read(void)
 {

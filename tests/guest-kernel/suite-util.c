@@ -186,9 +186,13 @@ struct drm_bufshare_event expect_event(int fd, uint32_t type, uint64_t id)
 
 void expect_no_event(int fd)
 {
+	struct drm_bufshare_ping ping = { 0 };
 	struct drm_bufshare_event event;
+	int answer;
 
-	if (read_event(fd, 100, &event))
+	/* What the device has to say of commands before this one, it says before the answer. */
+	answer = call(fd, DRM_IOCTL_BUFSHARE_PING, &ping);
+	if (read_event(fd, answer ? 100 : 5, &event))
 		fail(__FILE__, __LINE__, "event 0x%x of %llu", event.base.type,
 		     (unsigned long long)event.id);
 }
