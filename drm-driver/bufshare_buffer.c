@@ -308,7 +308,7 @@ static struct bufshare_request *prepare_register(struct bufshare_buffer *buf,
 
 	ret = bufshare_gem_ranges(bdev, buf->obj, NULL, 0);
 	if (ret < 0) {
-		if (ret == -EOPNOTSUPP)
+		if (ret != -ENOMEM)
 			args->status = VIRTIO_BUFSHARE_STATUS_MEMORY;
 		goto err_abandon;
 	}
@@ -421,6 +421,8 @@ int bufshare_buffer_info(struct bufshare_buffer *buf, struct drm_bufshare_info *
 			args->flags |= DRM_BUFSHARE_INFO_BUSY;
 		if (buf->state == BUFSHARE_LOST)
 			args->flags |= DRM_BUFSHARE_INFO_LOST;
+		if (buf->obj->import_attach)
+			args->flags |= DRM_BUFSHARE_INFO_IMPORTED;
 		if (bufshare_user_is(buf->obj))
 			args->flags |= DRM_BUFSHARE_INFO_USER_MEMORY;
 		args->size = buf->size;

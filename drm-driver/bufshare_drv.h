@@ -371,8 +371,16 @@ extern const struct drm_ioctl_desc bufshare_ioctls[BUFSHARE_NUM_IOCTLS];
 /* bufshare_gem.c */
 struct drm_gem_object *bufshare_gem_create_object(struct drm_device *drm, size_t size);
 struct drm_gem_object *bufshare_gem_import(struct drm_device *drm, struct dma_buf *buf);
+struct drm_gem_object *bufshare_gem_import_sg_table(struct drm_device *drm,
+						    struct dma_buf_attachment *attach,
+						    struct sg_table *sgt);
 int bufshare_gem_ranges(struct bufshare_device *bdev, struct drm_gem_object *obj,
 			struct virtio_bufshare_range *ranges, u32 room);
+
+/* bufshare_memory.c */
+int bufshare_memory_map_error(struct bufshare_device *bdev, int error);
+int bufshare_memory_ranges(struct bufshare_device *bdev, struct sg_table *sgt, u64 size,
+			   struct virtio_bufshare_range *ranges, u32 room);
 
 /* bufshare_user.c */
 bool bufshare_user_is(const struct drm_gem_object *obj);

@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /*
- * Buffers are GEM objects of shmem pages, mapped cached: the host's mapping of the same
- * pages is, too.
+ * Buffers are GEM objects of shmem pages, mapped cached, because the host's mapping of the
+ * same pages is too; or of the memory behind another driver's dma-buf.
  */
 #include <linux/dma-buf.h>
-#include <linux/dma-direct.h>
-#include <linux/dma-mapping.h>
 #include <linux/module.h>
 #include <linux/slab.h>
 #include <linux/virtio_dma_buf.h>
@@ -15,7 +13,6 @@
 #include <drm/drm_prime.h>
 
 #include "bufshare_drv.h"
-#include "compat.h"
 
 /* What other virtio drivers import the buffer by: there is one once it is registered. */
 static int get_uuid(struct dma_buf *buf, uuid_t *uuid)
@@ -73,7 +70,11 @@ static struct dma_buf *bufshare_gem_export(struct drm_gem_object *obj, int flags
 	return buf;
 }
 
-/* A dma-buf of this device is the object itself. */
+/*
+ * A dma-buf of this device is the object itself. All others are attached to for as long as
+ * the object lives, and statically, so that their memory stays where it is. The host is not
+ * told here: DRM holds locks.
+ */
 struct drm_gem_object *bufshare_gem_import(struct drm_device *drm, struct dma_buf *buf)
 {
 	struct drm_gem_object *obj;
@@ -85,9 +86,27 @@ struct drm_gem_object *bufshare_gem_import(struct drm_device *drm, struct dma_bu
 			return obj;
 		}
 	}
-	drm_dbg_prime(drm, "refusing a dma-buf of %s: only those of this device can be imported\n",
-		      buf->exp_name);
-	return ERR_PTR(-EOPNOTSUPP);
+	obj = drm_gem_prime_import(drm, buf);
+	if (!IS_ERR(obj))
+		return obj;
+
+	drm_dbg_prime(drm, "a dma-buf of %s cannot be imported (%ld)\n", buf->exp_name,
+		      PTR_ERR(obj));
+	return ERR_PTR(bufshare_memory_map_error(to_bufshare_device(drm), PTR_ERR(obj)));
+}
+
+/* Memory that could not be registered is refused here already. */
+struct drm_gem_object *bufshare_gem_import_sg_table(struct drm_device *drm,
+						    struct dma_buf_attachment *attach,
+						    struct sg_table *sgt)
+{
+	int ret;
+
+	ret = bufshare_memory_ranges(to_bufshare_device(drm), sgt,
+				     PAGE_ALIGN(attach->dmabuf->size), NULL, 0);
+	if (ret < 0)
+		return ERR_PTR(ret);
+	return drm_gem_shmem_prime_import_sg_table(drm, attach, sgt);
 }
 
 static const struct drm_gem_object_funcs bufshare_gem_funcs = {
@@ -116,54 +135,6 @@ struct drm_gem_object *bufshare_gem_create_object(struct drm_device *drm, size_t
 	return &bo->base.base;
 }
 
-/*
- * The address by which the device reaches a piece of memory that is mapped for the parent's
- * DMA; or -EOPNOTSUPP if what it reached there would not be the buffer.
- */
-static int device_address(struct bufshare_device *bdev, dma_addr_t dma, size_t size, u64 *addr)
-{
-	struct device *dev = bdev->drm->dev;
-	phys_addr_t phys;
-
-	if (bufshare_compat_has_iommu(dev)) {
-		if (bdev->dma_quirk) {
-			drm_dbg_driver(bdev->drm, "behind an IOMMU that the device bypasses\n");
-			return -EOPNOTSUPP;
-		}
-		*addr = dma;
-		return 0;
-	}
-	/* Not before the test for an IOMMU, which may look like bouncing too. */
-	if (dma_need_sync(dev, dma)) {
-		drm_dbg_driver(bdev->drm, "memory bounces through swiotlb\n");
-		return -EOPNOTSUPP;
-	}
-	phys = dma_to_phys(dev, dma);
-	if (!bufshare_compat_is_ram(phys, size)) {
-		drm_dbg_driver(bdev->drm, "not ordinary memory\n");
-		return -EOPNOTSUPP;
-	}
-	*addr = bdev->dma_quirk ? phys : dma;
-	return 0;
-}
-
-/* Appends a piece, to the range before it if it continues that. */
-static void add_piece(u64 addr, u64 size, struct virtio_bufshare_range *last, u32 *count,
-		      struct virtio_bufshare_range *ranges, u32 room)
-{
-	u64 last_addr = le64_to_cpu(last->addr), last_size = le64_to_cpu(last->size);
-
-	if (*count && last_addr + last_size == addr) {
-		last->size = cpu_to_le64(last_size + size);
-	} else {
-		last->addr = cpu_to_le64(addr);
-		last->size = cpu_to_le64(size);
-		(*count)++;
-	}
-	if (ranges && *count <= room)
-		ranges[*count - 1] = *last;
-}
-
 /**
  * bufshare_gem_ranges - the memory of an object as the device is told it
  * @bdev: the device
@@ -171,36 +142,16 @@ static void add_piece(u64 addr, u64 size, struct virtio_bufshare_range *last, u3
  * @ranges: where to write the ranges, or NULL
  * @room: for that many
  *
- * Return: the number of ranges, adjacent ones merged, even if @room is less; or -ENOMEM;
- * or -EOPNOTSUPP if the device cannot reach the memory.
+ * Return: as bufshare_memory_ranges() does, or -ENOMEM.
  */
 int bufshare_gem_ranges(struct bufshare_device *bdev, struct drm_gem_object *obj,
 			struct virtio_bufshare_range *ranges, u32 room)
 {
-	struct virtio_bufshare_range last = {};
-	struct scatterlist *sg;
 	struct sg_table *sgt;
-	u64 addr, sum = 0;
-	u32 count = 0;
-	int i, ret;
 
 	sgt = bufshare_user_is(obj) ? bufshare_user_sgt(obj) :
 				      drm_gem_shmem_get_pages_sgt(to_drm_gem_shmem_obj(obj));
 	if (IS_ERR(sgt))
-		return PTR_ERR(sgt);
-
-	for_each_sgtable_dma_sg(sgt, sg, i) {
-		u32 size = sg_dma_len(sg);
-
-		ret = device_address(bdev, sg_dma_address(sg), size, &addr);
-		if (ret)
-			return ret;
-		if (!size || !IS_ALIGNED(addr | size, VIRTIO_BUFSHARE_PAGE_SIZE)) {
-			drm_dbg_driver(bdev->drm, "memory is not made of whole pages\n");
-			return -EOPNOTSUPP;
-		}
-		add_piece(addr, size, &last, &count, ranges, room);
-		sum += size;
-	}
-	return sum == obj->size ? count : -EOPNOTSUPP;
+		return bufshare_memory_map_error(bdev, PTR_ERR(sgt));
+	return bufshare_memory_ranges(bdev, sgt, obj->size, ranges, room);
 }

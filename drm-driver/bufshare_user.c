@@ -144,8 +144,9 @@ static int pin_pages(unsigned long addr, unsigned long num_pages, struct page **
 }
 
 /* Pins the pages and maps them for the device. */
-static int take_pages(struct bufshare_user_bo *ubo, struct device *dev, unsigned long addr)
+static int take_pages(struct bufshare_user_bo *ubo, struct drm_device *drm, unsigned long addr)
 {
+	struct device *dev = drm->dev;
 	struct page **pages;
 	int ret;
 
@@ -164,11 +165,10 @@ static int take_pages(struct bufshare_user_bo *ubo, struct device *dev, unsigned
 		goto err_unpin;
 
 	ret = dma_map_sgtable(dev, &ubo->sgt, DMA_BIDIRECTIONAL, 0);
-	if (ret)
-		goto err_free_table;
-	goto out_free;
+	if (!ret)
+		goto out_free;
 
-err_free_table:
+	ret = bufshare_memory_map_error(to_bufshare_device(drm), ret);
 	sg_free_table(&ubo->sgt);
 err_unpin:
 	unpin_user_pages(pages, ubo->num_pages);
@@ -243,7 +243,7 @@ struct drm_gem_object *bufshare_user_create(struct drm_device *drm, unsigned lon
 	if (ret)
 		goto err_free;
 
-	ret = take_pages(ubo, drm->dev, addr);
+	ret = take_pages(ubo, drm, addr);
 	if (ret)
 		goto err_uncharge;
 

@@ -23,8 +23,8 @@ struct node other_node;
 bool have_other_node;
 
 static const struct test *const groups[] = {
-	object_tests, memory_tests, register_tests, property_tests, update_tests, fence_tests,
-	event_tests, life_tests,
+	object_tests, memory_tests, import_tests, register_tests, property_tests, update_tests,
+	fence_tests, event_tests, life_tests,
 };
 
 /* Takes the nodes' names from the folder of the virtio device's parent. */

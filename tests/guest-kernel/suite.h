@@ -37,6 +37,7 @@ struct test {
 
 extern const struct test object_tests[];
 extern const struct test register_tests[];
+extern const struct test import_tests[];
 extern const struct test memory_tests[];
 extern const struct test property_tests[];
 extern const struct test update_tests[];
