@@ -28,6 +28,24 @@ extern "C" {
 #define BUFSHARE_PROPERTY_FORMAT	"format"	/* DRM fourcc, four characters: "XR24" */
 #define BUFSHARE_PROPERTY_OFFSET	"offset"	/* bytes to the first pixel, decimal; "0" if not there */
 #define BUFSHARE_PROPERTY_MODIFIER	"modifier"	/* DRM format modifier, "0x" and hex; linear if not there */
+
+/* The planes behind the first, of formats that have some: both or none. */
+#define BUFSHARE_PROPERTY_PLANE1_OFFSET	"plane1.offset"	/* bytes to its first pixel, decimal */
+#define BUFSHARE_PROPERTY_PLANE1_STRIDE	"plane1.stride"	/* bytes from row to row, decimal */
+#define BUFSHARE_PROPERTY_PLANE2_OFFSET	"plane2.offset"
+#define BUFSHARE_PROPERTY_PLANE2_STRIDE	"plane2.stride"
+#define BUFSHARE_PROPERTY_PLANE3_OFFSET	"plane3.offset"
+#define BUFSHARE_PROPERTY_PLANE3_STRIDE	"plane3.stride"
+
+/* How the picture is meant to be shown; properties.md lists the values. */
+#define BUFSHARE_PROPERTY_COLOUR_SPACE		"colour-space"
+#define BUFSHARE_PROPERTY_TRANSFER_FUNCTION	"transfer-function"
+#define BUFSHARE_PROPERTY_COLOUR_RANGE		"colour-range"
+#define BUFSHARE_PROPERTY_ALPHA			"alpha"
+#define BUFSHARE_PROPERTY_TRANSFORM		"transform"
+
+/* Of any buffer. */
+#define BUFSHARE_PROPERTY_SIZE		"size"		/* bytes that mean something, decimal; all if not there */
 #define BUFSHARE_PROPERTY_TITLE		"title"		/* for people */
 
 /* Part of a buffer. For plain data x and width are bytes, y is 0, height is 1. */
@@ -38,14 +56,26 @@ struct bufshare_rect {
 	uint32_t height;	/* pixels */
 };
 
-/* A picture in a buffer, of one plane. */
+#define BUFSHARE_MAX_PLANES		4
+
+/* A plane of a picture behind the first one. */
+struct bufshare_plane {
+	uint64_t offset;	/* bytes from the start of the buffer to its first pixel */
+	uint32_t stride;	/* bytes from row to row */
+	uint32_t reserved;	/* 0 */
+};
+
+/* A picture in a buffer; what is not used is 0. */
 struct bufshare_framebuffer {
 	uint32_t width;		/* pixels */
 	uint32_t height;	/* pixels */
-	uint32_t stride;	/* bytes from row to row */
+	uint32_t stride;	/* bytes from row to row, of the first plane */
 	uint32_t format;	/* DRM fourcc */
 	uint64_t modifier;	/* DRM format modifier; 0 is linear */
-	uint64_t offset;	/* bytes to the first pixel */
+	uint64_t offset;	/* bytes to the first pixel of the first plane */
+	uint32_t num_more;	/* planes behind the first, as the format has */
+	uint32_t reserved;
+	struct bufshare_plane more[BUFSHARE_MAX_PLANES - 1];
 };
 
 /* How a buffer's contents reach the programs on the host. */

@@ -207,9 +207,9 @@ int bufshare_buffer_new_from_memory(struct bufshare_device *dev, void *addr, uin
 				    struct bufshare_buffer **buf);
 
 /*
- * Makes a buffer for a picture in a linear DRM format of one plane, and sets the
- * framebuffer properties. Rows begin at multiples of 64 bytes: read the stride with
- * bufshare_buffer_get_framebuffer(). -EOPNOTSUPP: a format the library does not know.
+ * Makes a buffer for a picture in a DRM format, linear, planes one behind the other, and
+ * sets the framebuffer properties. Rows begin at multiples of 64 bytes: read the strides
+ * with bufshare_buffer_get_framebuffer(). -EOPNOTSUPP: a format the library does not know.
  */
 int bufshare_buffer_new_framebuffer(struct bufshare_device *dev, uint32_t width, uint32_t height,
 				    uint32_t format, struct bufshare_buffer **buf);
@@ -258,20 +258,24 @@ int bufshare_buffer_set_property(struct bufshare_buffer *buf, const char *name, 
 
 /*
  * A property of either side. *value is valid until the next call that changes or
- * reads properties of this buffer. May block for the host's answer while the buffer
- * is registered and the host has changed properties. -ENOENT: no such property.
+ * reads properties of this buffer, or unregisters it. A name that begins with "host." may
+ * block for the host's answer while the buffer is registered and the host has changed
+ * properties. -ENOENT: no such property.
  */
 int bufshare_buffer_get_property(struct bufshare_buffer *buf, const char *name, const char **value);
 
 /*
  * Walks over the properties in the order of their names: *name goes in as NULL or as
- * the name before, and comes out as the next. -ENOENT at the end.
+ * any name, and comes out as the first one behind it, valid until the next step of a walk
+ * over this buffer. Properties may be set and removed meanwhile. The host's are those of
+ * the beginning, which may block as above. -ENOENT at the end.
  */
 int bufshare_buffer_next_property(struct bufshare_buffer *buf, const char **name);
 
 /*
  * The framebuffer properties in one go. Set: one change for all. Get: -ENOENT if
- * width, height, stride or format is missing, -EINVAL if one cannot be read.
+ * width, height, stride or format is missing. Both: -EINVAL if a field cannot be, or the
+ * picture does not lie inside the buffer; the last row may end with its last pixel.
  */
 int bufshare_buffer_set_framebuffer(struct bufshare_buffer *buf,
 				    const struct bufshare_framebuffer *fb);

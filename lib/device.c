@@ -277,6 +277,8 @@ BUFSHARE_EXPORT int bufshare_device_dup_buffer_properties(struct bufshare_device
 	if (r < 0)
 		return r;
 
+	if (size && block[size - 1])
+		return -EPROTO;
 	for (i = 0; i < size; i++)
 		n += block[i] == '\0';
 	list = malloc((n + 1) * sizeof(*list) + size);

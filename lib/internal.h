@@ -73,6 +73,7 @@ struct bufshare_buffer {
 	uint64_t id; /* 0: not registered */
 	uint8_t uuid[BUFSHARE_UUID_SIZE];
 	uint64_t user_data;
+	char walk[BUFSHARE_PROPERTY_NAME_SIZE]; /* the name where a walk is */
 	struct props props; /* registered: as of properties_seen */
 	uint64_t properties_seen; /* bufshare_device.properties_changed at that time */
 	char refusal[160];
@@ -103,8 +104,8 @@ int device_take_fd(struct bufshare_device *dev, int fd);
  */
 int device_wait_events(struct bufshare_device *dev, const struct timespec *deadline);
 
-/* Bytes per pixel of a linear format of one plane, 0: not known. */
-uint32_t format_bytes(uint32_t format);
+/* Several properties at once; an entry without "=" is a removal. */
+int buffer_set_block(struct bufshare_buffer *buf, const char *block, size_t size);
 
 /*
  * ioctl.c: the ioctls, each with a negative errno; those that take a device are -ENOTCONN

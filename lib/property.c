@@ -22,6 +22,8 @@ static int refresh(struct bufshare_buffer *buf)
 	r = ioctl_get_properties(buf->dev, buf->id, block, &size);
 	if (r < 0)
 		return r;
+	if (props_check_block(block, size, PROPS_GUEST | PROPS_HOST) < 0)
+		return -EPROTO;
 	r = props_apply(&props, block, size);
 	if (r < 0)
 		return r;
@@ -31,8 +33,7 @@ static int refresh(struct bufshare_buffer *buf)
 	return 0;
 }
 
-/* Several at once; an entry without "=" is a removal. */
-static int set_block(struct bufshare_buffer *buf, const char *block, size_t size)
+int buffer_set_block(struct bufshare_buffer *buf, const char *block, size_t size)
 {
 	struct props props = { 0 };
 	int r;
@@ -67,7 +68,7 @@ BUFSHARE_EXPORT int bufshare_buffer_set_property(struct bufshare_buffer *buf, co
 	if (!value && !props_get(&buf->props, name))
 		return -ENOENT;
 	size = snprintf(block, sizeof(block), "%s%s%s", name, value ? "=" : "", value ? value : "");
-	return set_block(buf, block, (size_t)size + 1);
+	return buffer_set_block(buf, block, (size_t)size + 1);
 }
 
 BUFSHARE_EXPORT int bufshare_buffer_get_property(struct bufshare_buffer *buf, const char *name,
@@ -78,7 +79,8 @@ BUFSHARE_EXPORT int bufshare_buffer_get_property(struct bufshare_buffer *buf, co
 
 	if (!buf || !name || !value)
 		return -EINVAL;
-	r = refresh(buf);
+	/* Only the host changes what this program does not know. */
+	r = props_is_host(name) ? refresh(buf) : 0;
 	if (r < 0)
 		return r;
 	found = props_get(&buf->props, name);
@@ -95,7 +97,7 @@ BUFSHARE_EXPORT int bufshare_buffer_next_property(struct bufshare_buffer *buf, c
 
 	if (!buf || !name)
 		return -EINVAL;
-	/* Not in the middle of a walk: the name that goes in is borrowed from the set. */
+	/* Not in the middle of a walk: it sees the host's properties as it began. */
 	if (!*name)
 		r = refresh(buf);
 	if (r < 0)
@@ -103,84 +105,8 @@ BUFSHARE_EXPORT int bufshare_buffer_next_property(struct bufshare_buffer *buf, c
 	next = props_next(&buf->props, *name);
 	if (!next)
 		return -ENOENT;
-	*name = next->name;
-	return 0;
-}
-
-BUFSHARE_EXPORT int bufshare_buffer_set_framebuffer(struct bufshare_buffer *buf,
-						    const struct bufshare_framebuffer *fb)
-{
-	char block[256];
-	int n;
-
-	if (!buf || !fb || !fb->width || !fb->height || !fb->stride || !fb->format)
-		return -EINVAL;
-	n = snprintf(block, sizeof(block), "%s=%u%c%s=%u%c%s=%u%c%s=%c%c%c%c%c%s=%llu%c",
-		     BUFSHARE_PROPERTY_WIDTH, fb->width, 0, BUFSHARE_PROPERTY_HEIGHT, fb->height, 0,
-		     BUFSHARE_PROPERTY_STRIDE, fb->stride, 0, BUFSHARE_PROPERTY_FORMAT,
-		     fb->format & 0xff, fb->format >> 8 & 0xff, fb->format >> 16 & 0xff,
-		     fb->format >> 24, 0, BUFSHARE_PROPERTY_OFFSET,
-		     (unsigned long long)fb->offset, 0);
-	/* Linear is what no modifier means. */
-	n += snprintf(block + n, sizeof(block) - (size_t)n, fb->modifier ? "%s=0x%llx%c" : "%s",
-		      BUFSHARE_PROPERTY_MODIFIER, (unsigned long long)fb->modifier, 0);
-	if (!fb->modifier)
-		n++;
-	return set_block(buf, block, (size_t)n);
-}
-
-static int number(struct bufshare_buffer *buf, const char *name, int base, uint64_t max,
-		  uint64_t *value)
-{
-	const char *text;
-	char *end;
-	int r;
-
-	r = bufshare_buffer_get_property(buf, name, &text);
-	if (r < 0)
-		return r;
-	if (*text < '0' || *text > '9')
-		return -EINVAL;
-	errno = 0;
-	*value = strtoull(text, &end, base);
-	return errno || *end || *value > max ? -EINVAL : 0;
-}
-
-BUFSHARE_EXPORT int bufshare_buffer_get_framebuffer(struct bufshare_buffer *buf,
-						    struct bufshare_framebuffer *fb)
-{
-	uint64_t width, height, stride, offset = 0, modifier = 0;
-	const char *format;
-	int r;
-
-	if (!buf || !fb)
-		return -EINVAL;
-	r = number(buf, BUFSHARE_PROPERTY_WIDTH, 10, UINT32_MAX, &width);
-	if (r == 0)
-		r = number(buf, BUFSHARE_PROPERTY_HEIGHT, 10, UINT32_MAX, &height);
-	if (r == 0)
-		r = number(buf, BUFSHARE_PROPERTY_STRIDE, 10, UINT32_MAX, &stride);
-	if (r == 0)
-		r = bufshare_buffer_get_property(buf, BUFSHARE_PROPERTY_FORMAT, &format);
-	if (r < 0)
-		return r;
-	r = number(buf, BUFSHARE_PROPERTY_OFFSET, 10, UINT64_MAX, &offset);
-	if (r == 0 || r == -ENOENT)
-		r = number(buf, BUFSHARE_PROPERTY_MODIFIER, 16, UINT64_MAX, &modifier);
-	if (r < 0 && r != -ENOENT)
-		return r;
-	if (strlen(format) != 4)
-		return -EINVAL;
-	*fb = (struct bufshare_framebuffer){
-		.width = (uint32_t)width,
-		.height = (uint32_t)height,
-		.stride = (uint32_t)stride,
-		.format = (uint32_t)(unsigned char)format[0] |
-			  (uint32_t)(unsigned char)format[1] << 8 |
-			  (uint32_t)(unsigned char)format[2] << 16 |
-			  (uint32_t)(unsigned char)format[3] << 24,
-		.modifier = modifier,
-		.offset = offset,
-	};
+	/* A copy, so that properties can come and go during the walk. */
+	memcpy(buf->walk, next->name, strlen(next->name) + 1);
+	*name = buf->walk;
 	return 0;
 }

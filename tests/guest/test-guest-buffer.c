@@ -276,6 +276,25 @@ static void test_framebuffer_formats(void **state)
 	}
 }
 
+/* Planes lie one behind the other, and rows at multiples of 64 bytes. */
+static void test_framebuffer_planes(void **state)
+{
+	struct guest *g = *state;
+	struct bufshare_framebuffer fb;
+	struct bufshare_buffer *buf;
+
+	assert_int_equal(bufshare_buffer_new_framebuffer(g->dev, 65, 3, DRM_FORMAT_YUV420, &buf), 0);
+	assert_int_equal(bufshare_buffer_get_framebuffer(buf, &fb), 0);
+	assert_int_equal(fb.stride, 128);
+	assert_int_equal(fb.offset, 0);
+	assert_int_equal(fb.num_more, 2);
+	assert_int_equal(fb.more[0].stride, 64);
+	assert_int_equal(fb.more[0].offset, 3 * 128);
+	assert_int_equal(fb.more[1].stride, 64);
+	assert_int_equal(fb.more[1].offset, 3 * 128 + 2 * 64);
+	bufshare_buffer_unref(buf);
+}
+
 static void test_new_framebuffer_wrong(void **state)
 {
 	const uint32_t format = DRM_FORMAT_XRGB8888;
@@ -287,7 +306,7 @@ static void test_new_framebuffer_wrong(void **state)
 	assert_int_equal(bufshare_buffer_new_framebuffer(g->dev, 8, 0, format, &buf), -EINVAL);
 	assert_int_equal(bufshare_buffer_new_framebuffer(g->dev, 8, 8, format, NULL), -EINVAL);
 	assert_int_equal(bufshare_buffer_new_framebuffer(g->dev, 8, 8, 0, &buf), -EOPNOTSUPP);
-	assert_int_equal(bufshare_buffer_new_framebuffer(g->dev, 8, 8, DRM_FORMAT_NV12, &buf),
+	assert_int_equal(bufshare_buffer_new_framebuffer(g->dev, 8, 8, DRM_FORMAT_NV15, &buf),
 			 -EOPNOTSUPP);
 	assert_int_equal(bufshare_buffer_new_framebuffer(g->dev, UINT32_MAX, 8, format, &buf),
 			 -EINVAL);
@@ -314,6 +333,7 @@ int main(void)
 		guest_test(test_import_across),
 		guest_test(test_new_framebuffer),
 		guest_test(test_framebuffer_formats),
+		guest_test(test_framebuffer_planes),
 		guest_test(test_new_framebuffer_wrong),
 	};
 

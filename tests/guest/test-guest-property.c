@@ -329,6 +329,81 @@ static void test_get_framebuffer_wrong(void **state)
 	bufshare_buffer_unref(buf);
 }
 
+/* The planes are properties too, and go when a picture has fewer. */
+static void test_planes(void **state)
+{
+	struct guest *g = *state;
+	struct bufshare_buffer *buf = guest_registered(g);
+	const uint64_t id = bufshare_buffer_get_id(buf);
+	const struct bufshare_framebuffer planes = {
+		.width = 16, .height = 16, .stride = 32, .format = DRM_FORMAT_YUV420,
+		.num_more = 2, .more = { { .offset = 512, .stride = 16 }, { .offset = 1024, .stride = 8 } },
+	};
+	struct bufshare_framebuffer fb;
+
+	assert_int_equal(bufshare_buffer_set_framebuffer(buf, &planes), 0);
+	assert_string_equal(fake_get_property(g->fake, id, "plane1.offset"), "512");
+	assert_string_equal(fake_get_property(g->fake, id, "plane1.stride"), "16");
+	assert_string_equal(fake_get_property(g->fake, id, "plane2.offset"), "1024");
+	assert_string_equal(fake_get_property(g->fake, id, "plane2.stride"), "8");
+	assert_null(fake_get_property(g->fake, id, "offset"));
+	assert_int_equal(bufshare_buffer_get_framebuffer(buf, &fb), 0);
+	assert_memory_equal(&fb, &planes, sizeof(fb));
+	assert_int_equal(bufshare_buffer_set_framebuffer(buf, &good), 0);
+	assert_null(fake_get_property(g->fake, id, "plane1.offset"));
+	assert_null(fake_get_property(g->fake, id, "plane2.stride"));
+	assert_int_equal(bufshare_buffer_get_framebuffer(buf, &fb), 0);
+	assert_memory_equal(&fb, &good, sizeof(fb));
+	bufshare_buffer_unref(buf);
+}
+
+/* Set and get refuse alike, and what is refused changes nothing. */
+static void test_outside(void **state)
+{
+	struct guest *g = *state;
+	struct bufshare_buffer *buf = guest_buffer(g);
+	struct bufshare_framebuffer fb = {
+		.width = 8, .height = 129, .stride = 32, .format = DRM_FORMAT_XRGB8888,
+	};
+
+	assert_int_equal(bufshare_buffer_set_framebuffer(buf, &fb), -EINVAL);
+	assert_int_equal(bufshare_buffer_get_framebuffer(buf, &fb), -ENOENT);
+	fb.height = 128;
+	assert_int_equal(bufshare_buffer_set_framebuffer(buf, &fb), 0);
+	assert_int_equal(bufshare_buffer_set_property(buf, "height", "129"), 0);
+	assert_int_equal(bufshare_buffer_get_framebuffer(buf, &fb), -EINVAL);
+	assert_int_equal(fb.height, 128);
+	bufshare_buffer_unref(buf);
+}
+
+/* A walk goes on whatever becomes of the property it is at. */
+static void test_walk_and_change(void **state)
+{
+	struct guest *g = *state;
+	struct bufshare_buffer *buf = guest_registered(g);
+	const char *name = NULL, *value;
+	struct bufshare_event event;
+	char seen[64] = "";
+
+	assert_int_equal(bufshare_buffer_set_property(buf, "a", "1"), 0);
+	assert_int_equal(bufshare_buffer_set_property(buf, "b", "2"), 0);
+	assert_int_equal(bufshare_buffer_set_property(buf, "d", "4"), 0);
+	while (bufshare_buffer_next_property(buf, &name) == 0) {
+		strcat(seen, name);
+		assert_int_equal(bufshare_buffer_set_property(buf, name, NULL), 0);
+		if (strcmp(name, "b") == 0)
+			assert_int_equal(bufshare_buffer_set_property(buf, "c", "3"), 0);
+		fake_host_set_property(g->fake, bufshare_buffer_get_id(buf), "host.x", name);
+		assert_int_equal(bufshare_device_read_event(g->dev, &event), 0);
+		assert_int_equal(bufshare_buffer_get_property(buf, "host.x", &value), 0);
+		assert_string_equal(value, name);
+		if (strcmp(name, "d") == 0)
+			break;
+	}
+	assert_string_equal(seen, "abcd");
+	bufshare_buffer_unref(buf);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -346,6 +421,9 @@ int main(void)
 		guest_test(test_framebuffer),
 		guest_test(test_set_framebuffer_wrong),
 		guest_test(test_get_framebuffer_wrong),
+		guest_test(test_planes),
+		guest_test(test_outside),
+		guest_test(test_walk_and_change),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
