@@ -22,11 +22,14 @@ step() {
 	fi
 	printf 'FAILED after %d s; the end of %s:\n' $((SECONDS - start)) "$log"
 	tail -n 40 "$log" | sed 's/^/  | /'
-	if grep -qi 'no space left' "$log"; then
-		say "the disk is full: make room in $top and $(dirname "$logs")"
+	# not every program says why it could not write
+	if grep -qi 'no space left' "$log" || disk_full "$top" "$logs" "${TMPDIR:-/tmp}"; then
+		say "the disk is full: make room where $top and ${TMPDIR:-/tmp} are"
 	fi
 	return 1
 }
+
+disk_full() { df -m --output=avail "$@" | awk 'NR > 1 && $1 < 4 { full = 1 } END { exit !full }'; }
 
 configure_in() {
 	local dir=$1
@@ -68,6 +71,15 @@ guest_prepare() {
 start() {
 	"$@" &
 	pids+=($!)
+}
+
+# wait_guest PID: its exit status. Of a guest that failed nothing more will come, and
+# whoever waits for it is ended.
+wait_guest() {
+	local rc=0
+	wait "$1" || rc=$?
+	((rc == 0)) || kill "${pids[@]}" 2>/dev/null || true
+	return "$rc"
 }
 
 # stage_install BUILD: installs into a folder, whose programs and libraries guests and
