@@ -173,6 +173,11 @@ int find_host_buffer(struct ctl *ctl, uint64_t id, struct bufshare_host **host,
  */
 int wait_for(const struct ctl *ctl, int fd, uint64_t deadline_ns);
 
+/* The same for two: which of them are readable. */
+#define WAIT_FIRST 1
+#define WAIT_SECOND 2
+int wait_for_either(const struct ctl *ctl, int first, int second, uint64_t deadline_ns);
+
 uint64_t now_ns(void);
 
 /* A number without sign; *end: what follows it must be empty. */

@@ -10,20 +10,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/cli.h"
 #include "cli/file.h"
+#include "cli/hold.h"
 #include "cli/png.h"
+#include "cli/ppm.h"
 #include "common/cleanup.h"
-
-#define MAX_PROPERTIES 64
 
 struct share {
 	const char *file;
-	const char *application;
-	const char *properties[MAX_PROPERTIES];
-	size_t num_properties;
-	uint64_t timeout_ns; /* 0: none */
-	bool hold;
+	bool raw; /* plain bytes, also if it is a picture */
+	struct hold hold;
 };
 
 static int parse(struct ctl *ctl, int argc, char **argv, struct share *s)
@@ -31,29 +27,16 @@ static int parse(struct ctl *ctl, int argc, char **argv, struct share *s)
 	int c;
 
 	while ((c = next_option(ctl, argc, argv)) != -1) {
-		switch (c) {
-		case 'a':
-			s->application = optarg;
-			break;
-		case 'p':
-			if (!strchr(optarg, '=') || s->num_properties == MAX_PROPERTIES)
-				return usage(ctl, "--property %s: not NAME=VALUE, or too many", optarg);
-			s->properties[s->num_properties++] = optarg;
-			break;
-		case 't':
-			if (!parse_seconds(optarg, &s->timeout_ns))
-				return usage(ctl, "--timeout %s: not a number of seconds", optarg);
-			break;
-		case 'k':
-			s->hold = true;
-			break;
-		default:
+		if (c == 'r')
+			s->raw = true;
+		else if (hold_option(ctl, c, &s->hold) != EXIT_OK)
 			return EXIT_USAGE;
-		}
 	}
 	if (optind + 1 != argc)
 		return usage(ctl, "wants one file, or - for standard input");
 	s->file = argv[optind];
+	if (s->hold.interactive && strcmp(s->file, "-") == 0)
+		return usage(ctl, "standard input is either the contents or --interactive");
 	return EXIT_OK;
 }
 
@@ -103,138 +86,75 @@ static int fill_bytes(struct bufshare_device *dev, const uint8_t *bytes, uint64_
 	return 0;
 }
 
+/* EXIT_OK, or it has said what is wrong; none: it is no picture. */
+static int read_picture(struct ctl *ctl, const struct share *s, const uint8_t *bytes, uint64_t size,
+			struct png_picture *picture, bool *none)
+{
+	const char *why = "";
+	int r = 0;
+
+	*none = false;
+	if (!s->raw && png_is(bytes, size))
+		r = png_read(bytes, size, picture, &why);
+	else if (!s->raw && ppm_is(bytes, size))
+		r = ppm_read(bytes, size, picture, &why);
+	else
+		*none = true;
+	if (r == -EBADMSG)
+		return fail(ctl, 0, "is the file damaged? With --raw it is shared as it is",
+			    "cannot read the picture %s: %s", s->file, why);
+	return r < 0 ? fail(ctl, r, NULL, "cannot read the picture %s", s->file) : EXIT_OK;
+}
+
 static int make_buffer(struct ctl *ctl, const struct share *s, struct bufshare_device *dev,
 		       struct bufshare_buffer **buf)
 {
 	_cleanup_free_ uint8_t *bytes = NULL, *pixels = NULL;
 	struct png_picture picture = { 0 };
 	uint64_t size, limit = 0;
-	const char *why;
+	const char *hint = NULL;
+	bool none;
 	int r;
 
 	bufshare_device_get_limit(dev, BUFSHARE_LIMIT_BUFFER_SIZE, &limit);
 	r = read_whole_file(s->file, limit, &bytes, &size);
+	if (r == -EFBIG)
+		hint = "the device does not take buffers as large; see: bufsharectl -j devices";
 	if (r < 0)
-		return fail(ctl, r, NULL, "cannot read %s", s->file);
+		return fail(ctl, r, hint, "cannot read %s", s->file);
 	if (!size)
 		return fail(ctl, 0, NULL, "%s is empty", s->file);
-	if (png_is(bytes, size)) {
-		r = png_read(bytes, size, &picture, &why);
-		pixels = picture.pixels;
-		if (r == -EBADMSG)
-			return fail(ctl, 0, "is the file damaged?", "cannot read the picture %s: %s",
-				    s->file, why);
-		if (r == 0)
-			r = fill_picture(dev, &picture, buf);
-	} else {
-		r = fill_bytes(dev, bytes, size, buf);
-	}
+	r = read_picture(ctl, s, bytes, size, &picture, &none);
+	pixels = picture.pixels;
+	if (r != EXIT_OK)
+		return r;
+	r = none ? fill_bytes(dev, bytes, size, buf) : fill_picture(dev, &picture, buf);
 	return r < 0 ? fail(ctl, r, NULL, "cannot make a buffer for %s", s->file) : EXIT_OK;
 }
 
-static int set_properties(struct ctl *ctl, const struct share *s, struct bufshare_buffer *buf)
+/* A title for people, unless one is among the properties. */
+static void set_title(const struct share *s, struct bufshare_buffer *buf)
 {
 	_cleanup_free_ char *title = strdup(s->file);
-	size_t i;
-	int r;
 
 	if (title && strcmp(title, "-") != 0)
 		bufshare_buffer_set_property(buf, BUFSHARE_PROPERTY_TITLE, basename(title));
-	for (i = 0; i < s->num_properties; i++) {
-		r = set_property(ctl, buf, s->properties[i]);
-		if (r != EXIT_OK)
-			return r;
-	}
-	return EXIT_OK;
-}
-
-/*
- * One event. 1: a host program took it; 0: go on. When nobody saw the update and somebody
- * comes, that one can read the contents at once, but only holds the next update.
- */
-static int one_event(struct ctl *ctl, struct bufshare_buffer *buf, const struct bufshare_event *ev)
-{
-	int r;
-
-	switch (ev->type) {
-	case BUFSHARE_EVENT_RELEASED:
-		if (ev->flags & BUFSHARE_RELEASED_NO_CONSUMER)
-			return 0;
-		if (ev->flags & BUFSHARE_RELEASED_CONSUMER_GONE) {
-			note(ctl, "a host program ended while it had the buffer");
-			return 0;
-		}
-		note(ctl, "a host program took it");
-		return 1;
-	case BUFSHARE_EVENT_CONSUMERS:
-	case BUFSHARE_EVENT_RESTARTED:
-		if (ev->type == BUFSHARE_EVENT_CONSUMERS && !ev->value)
-			return 0;
-		if (bufshare_buffer_is_busy(buf) != 0)
-			return 0;
-		r = bufshare_buffer_update(buf, NULL, 0, NULL);
-		return r < 0 ? r : 0;
-	case BUFSHARE_EVENT_BUFFER_LOST:
-		return -ESTALE;
-	case BUFSHARE_EVENT_DEVICE_LOST:
-		return -ENODEV;
-	default:
-		return 0;
-	}
-}
-
-static int wait_taken(struct ctl *ctl, const struct share *s, struct bufshare_device *dev,
-		      struct bufshare_buffer *buf)
-{
-	const uint64_t deadline = s->timeout_ns ? now_ns() + s->timeout_ns : 0;
-	struct bufshare_event ev;
-	int r;
-
-	for (;;) {
-		r = bufshare_device_read_event(dev, &ev);
-		if (r == 0) {
-			r = one_event(ctl, buf, &ev);
-			if (r == 1 && !s->hold)
-				return EXIT_OK;
-			if (r < 0)
-				return fail(ctl, r, NULL, "the buffer is shared no more");
-			continue;
-		}
-		if (r == -EAGAIN)
-			r = wait_for(ctl, bufshare_device_get_fd(dev), deadline);
-		if (r == 1)
-			continue;
-		if (r == -EINTR)
-			return s->hold ? EXIT_OK : (note(ctl, "interrupted"), EXIT_FAILED);
-		if (r == 0)
-			return fail(ctl, -ETIMEDOUT, "does a host program subscribe to this application?",
-				    "nobody took it");
-		return fail(ctl, r, NULL, "cannot read events");
-	}
 }
 
 int cmd_share(struct ctl *ctl, int argc, char **argv)
 {
-	struct share s = { .application = "bufsharectl.share" };
+	struct share s = { .hold.application = "bufsharectl.share" };
 	_cleanup_(cleanup_device) struct bufshare_device *dev = NULL;
 	_cleanup_(cleanup_buffer) struct bufshare_buffer *buf = NULL;
-	int r;
+	int status;
 
-	r = parse(ctl, argc, argv, &s);
-	if (r == EXIT_OK)
-		r = open_device(ctl, &dev);
-	if (r == EXIT_OK)
-		r = make_buffer(ctl, &s, dev, &buf);
-	if (r == EXIT_OK)
-		r = set_properties(ctl, &s, buf);
-	if (r != EXIT_OK)
-		return r;
-	r = share_buffer(ctl, buf, s.application);
-	if (r != EXIT_OK)
-		return r;
-	r = bufshare_buffer_update(buf, NULL, 0, NULL);
-	if (r < 0)
-		return fail(ctl, r, NULL, "cannot update the buffer");
-	note(ctl, "buffer %" PRIu64 " is shared as %s", bufshare_buffer_get_id(buf), s.application);
-	return wait_taken(ctl, &s, dev, buf);
+	status = parse(ctl, argc, argv, &s);
+	if (status == EXIT_OK)
+		status = open_device(ctl, &dev);
+	if (status == EXIT_OK)
+		status = make_buffer(ctl, &s, dev, &buf);
+	if (status != EXIT_OK)
+		return status;
+	set_title(&s, buf);
+	return hold_buffer(ctl, &s.hold, dev, buf);
 }

@@ -147,11 +147,12 @@ uint64_t now_ns(void)
 	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
 }
 
-int wait_for(const struct ctl *ctl, int fd, uint64_t deadline_ns)
+int wait_for_either(const struct ctl *ctl, int first, int second, uint64_t deadline_ns)
 {
-	struct pollfd p[2] = {
+	struct pollfd p[3] = {
 		{ .fd = ctl->signals, .events = POLLIN },
-		{ .fd = fd, .events = POLLIN },
+		{ .fd = first, .events = POLLIN }, /* negative: poll() leaves it out */
+		{ .fd = second, .events = POLLIN },
 	};
 	struct timespec ts = { 0 };
 	int r;
@@ -161,13 +162,18 @@ int wait_for(const struct ctl *ctl, int fd, uint64_t deadline_ns)
 
 		ts.tv_sec = (time_t)(left / 1000000000);
 		ts.tv_nsec = (long)(left % 1000000000);
-		r = ppoll(p, fd < 0 ? 1 : 2, deadline_ns ? &ts : NULL, NULL);
+		r = ppoll(p, ARRAY_SIZE(p), deadline_ns ? &ts : NULL, NULL);
 	} while (r < 0 && errno == EINTR);
 	if (r < 0)
 		return -errno;
 	if (p[0].revents)
 		return -EINTR;
-	return fd >= 0 && p[1].revents;
+	return (p[1].revents ? WAIT_FIRST : 0) | (p[2].revents ? WAIT_SECOND : 0);
+}
+
+int wait_for(const struct ctl *ctl, int fd, uint64_t deadline_ns)
+{
+	return wait_for_either(ctl, fd, -1, deadline_ns);
 }
 
 /* ---- arguments ---- */

@@ -4,6 +4,7 @@
  * from this table.
  */
 #include "cli/cli.h"
+#include "cli/hold.h"
 
 #define OPTIONS(...) (const struct option_row[]){ __VA_ARGS__, { 0 } }
 
@@ -45,11 +46,9 @@ const struct verb verbs[] = {
 	{ "reset", "", "take back the buffers of all programs; needs root",
 	  OPTIONS(OPTION_DRY_RUN), cmd_reset, NULL },
 
-	{ "share", "FILE|-", "share a file until a host program took it; a PNG as a picture",
-	  OPTIONS({ 'a', "application", "NAME", "for which programs (bufsharectl.share)" },
-		  { 'p', "property", "NAME=VALUE", "set a property; repeatable" },
-		  { 't', "timeout", "SECONDS", "give up after that long" },
-		  { 'k', "hold", NULL, "keep it shared until interrupted" }),
+	{ "share", "FILE|-", "share a file until a host program took it; a PNG or PPM as a picture",
+	  OPTIONS(HOLD_OPTIONS("bufsharectl.share"),
+		  { 'r', "raw", NULL, "plain bytes, also if it is a picture" }),
 	  cmd_share, NULL, COMPLETE_FILE },
 
 	{ "pattern", "WIDTHxHEIGHT[:FORMAT]", "share a moving picture that shows its frame number",

@@ -16,6 +16,7 @@
 
 #include "cli/file.h"
 #include "cli/png.h"
+#include "cli/ppm.h"
 #include "common/cleanup.h"
 #include "common/pattern.h"
 
@@ -190,6 +191,60 @@ static int remove_folder(void **state)
 	return rmdir(folder); /* fails if anything else was left there */
 }
 
+/* ---- PPM ---- */
+
+static void test_ppm(void **state)
+{
+	static const char file[] = "P6\n# a comment\n2 1 # another\n15\n\x0f\x00\x05\x01\x02\x0e";
+	static const uint8_t wanted[] = { 85, 0, 255, 255, 238, 34, 17, 255 };
+	struct png_picture picture;
+	const char *why;
+
+	assert_true(ppm_is(file, sizeof(file) - 1));
+	assert_int_equal(ppm_read(file, sizeof(file) - 1, &picture, &why), 0);
+	assert_int_equal(picture.width, 2);
+	assert_int_equal(picture.height, 1);
+	assert_int_equal(picture.format, DRM_FORMAT_XRGB8888);
+	assert_memory_equal(picture.pixels, wanted, sizeof(wanted));
+	free(picture.pixels);
+}
+
+/* Blanks right behind the largest value are one character; the next is a pixel. */
+static void test_ppm_pixel_like_a_blank(void **state)
+{
+	static const char file[] = "P6 1 1 255\n\n#\n";
+	static const uint8_t wanted[] = { '\n', '#', '\n', 255 };
+	struct png_picture picture;
+	const char *why;
+
+	assert_int_equal(ppm_read(file, sizeof(file) - 1, &picture, &why), 0);
+	assert_memory_equal(picture.pixels, wanted, sizeof(wanted));
+	free(picture.pixels);
+}
+
+static void test_ppm_malformed(void **state)
+{
+	static const char *const files[] = {
+		"P6 ", "P6 1", "P6 1 1", "P6 1 1 255", "P6 1 1 255\nab", "P6 0 1 255\nabc",
+		"P6 1 0 255\nabc", "P6 1 1 0\nabc", "P6 1 1 256\nabc", "P6 32769 1 255\nabc",
+		"P6 4294967297 1 255\nabc", "P6 -1 1 255\nabc", "P6 x 1 255\nabc", "P6 #1 1 255",
+	};
+	struct png_picture picture;
+	const char *why;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(files); i++)
+		assert_int_equal(ppm_read(files[i], strlen(files[i]), &picture, &why), -EBADMSG);
+}
+
+static void test_ppm_is(void **state)
+{
+	assert_false(ppm_is("P6", 2));
+	assert_false(ppm_is("P5 1", 4));
+	assert_false(ppm_is("P63 ", 4));
+	assert_false(ppm_is("", 0));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -201,6 +256,10 @@ int main(void)
 		cmocka_unit_test(test_damaged),
 		cmocka_unit_test(test_replaces),
 		cmocka_unit_test(test_too_large),
+		cmocka_unit_test(test_ppm),
+		cmocka_unit_test(test_ppm_pixel_like_a_blank),
+		cmocka_unit_test(test_ppm_malformed),
+		cmocka_unit_test(test_ppm_is),
 		cmocka_unit_test(test_pattern_numbers),
 		cmocka_unit_test(test_pattern_none),
 		cmocka_unit_test(test_pattern_refuses),
