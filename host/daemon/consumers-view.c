@@ -406,20 +406,20 @@ struct view *view_find(struct consumer *c, uint64_t id)
 }
 
 /*
- * It is to hear that the buffer left; if it ever heard of it, and not that it left before.
- * Its slot is still there.
+ * Whether it is to hear that the buffer left: if it ever heard of it, and not that it left
+ * before. Its slot is still there.
  */
-static void leave(struct view *v, uint32_t reason)
+static bool leave(struct view *v, uint32_t reason)
 {
 	if (!v->told || v->removed) {
 		v->slot->mapped = v->owed;
-		return;
+		return false;
 	}
 	v->removed = true;
 	v->reason = reason;
 	if (v->slot->mapped)
 		v->owed++;
-	consumer_queue(v->c, &v->out);
+	return true;
 }
 
 /* Those that owe CLOSED are in a list that is short. */
@@ -431,13 +431,17 @@ static void move_to_leaving(struct view *v)
 
 void view_hide(struct view *v)
 {
-	leave(v, VIRTIO_BUFSHARE_REASON_UNREGISTERED);
+	struct consumer *c = v->c;
+	bool tell = leave(v, VIRTIO_BUFSHARE_REASON_UNREGISTERED);
+
 	if (v->slot->mapped) {
 		move_to_leaving(v);
 		dev_hide(v->slot);
 	} else {
-		dev_detach(v->slot, false);
+		dev_detach(v->slot, false); /* frees it when there is nothing to tell */
 	}
+	if (tell)
+		consumer_queue(c, &v->out);
 }
 
 void view_closed(struct consumer *c, uint64_t id)
@@ -509,7 +513,8 @@ void consumers_removed(struct consumers *cs, struct dev_buffer *b, uint32_t reas
 
 		if (slot->hidden)
 			continue;
-		leave(v, reason);
+		if (leave(v, reason))
+			consumer_queue(v->c, &v->out);
 		if (slot->mapped)
 			move_to_leaving(v);
 	}

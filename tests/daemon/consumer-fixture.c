@@ -268,13 +268,26 @@ bool cf_poll_event(struct cf *cf, uint32_t type, uint64_t id, struct virtio_bufs
 
 /* ---- consumers ---- */
 
-int cf_connect(struct cf *cf)
+static int connect_with(struct cf *cf, bool narrow)
 {
+	const int room = 1; /* which the kernel makes its least */
 	int sockets[2];
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets), 0);
+	if (narrow)
+		setsockopt(sockets[0], SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
 	assert_int_equal(consumers_accept(backend_consumers(cf->be), sockets[0]), 0);
 	return sockets[1];
+}
+
+int cf_connect(struct cf *cf)
+{
+	return connect_with(cf, false);
+}
+
+int cf_connect_narrow(struct cf *cf)
+{
+	return connect_with(cf, true);
 }
 
 struct bufshare_ipc_hello cf_make_hello(void)
@@ -299,6 +312,43 @@ int cf_hello(struct cf *cf)
 	cf_send(cf, sock, &hello, sizeof(hello));
 	cf_expect(cf, sock, BUFSHARE_IPC_WELCOME);
 	return sock;
+}
+
+/* The guest's noise fills it; what the guest sets is as it was in the end. */
+static void fill(struct cf *cf, uint64_t id)
+{
+	int i;
+
+	for (i = 0; i < 32; i++)
+		cf_set_properties(cf, id, CF_PROPERTIES, sizeof(CF_PROPERTIES));
+}
+
+int cf_full(struct cf *cf, uint64_t id)
+{
+	const struct bufshare_ipc_hello hello = cf_make_hello();
+	int sock = cf_connect_narrow(cf);
+
+	cf_send(cf, sock, &hello, sizeof(hello));
+	cf_expect(cf, sock, BUFSHARE_IPC_WELCOME);
+	cf_subscribe(cf, sock, BUFSHARE_IPC_SUBSCRIBE, "*");
+	cf_skip_to(cf, sock, BUFSHARE_IPC_SYNCED);
+	fill(cf, id);
+	return sock;
+}
+
+union cf_message cf_skip_to(struct cf *cf, int sock, uint32_t type)
+{
+	union cf_message msg;
+	int r, fd;
+
+	do {
+		fd = -1;
+		r = cf_next(cf, sock, &msg, &fd);
+		assert_true(r > 0);
+		if (fd >= 0)
+			close(fd);
+	} while ((uint32_t)r != type);
+	return msg;
 }
 
 struct bufshare_ipc_subscribe cf_make_subscribe(uint32_t type, const char *pattern)

@@ -39,6 +39,7 @@ union cf_message {
 	struct bufshare_ipc_error error;
 	struct bufshare_ipc_revoked revoked;
 	struct bufshare_ipc_ranges ranges;
+	struct bufshare_ipc_consumer consumer;
 };
 
 /* What a test may change before cf_start(). */
@@ -80,14 +81,21 @@ bool cf_poll_event(struct cf *cf, uint32_t type, uint64_t id, struct virtio_bufs
 
 /* ---- consumers ---- */
 
-/* A connection, with nothing said. */
+/* A connection, with nothing said. A narrow one has room for a few messages only. */
 int cf_connect(struct cf *cf);
+int cf_connect_narrow(struct cf *cf);
 
 /* The same, and HELLO with all capabilities, WELCOME. */
 int cf_hello(struct cf *cf);
 
 /* The same, and SUBSCRIBE; what comes of that is still to be read. */
 int cf_subscriber(struct cf *cf, const char *pattern);
+
+/* A narrow one that read its ADDED and SYNCED, and from now on has no room left. */
+int cf_full(struct cf *cf, uint64_t id);
+
+/* Reads until a message of this type; what comes before is dropped. */
+union cf_message cf_skip_to(struct cf *cf, int sock, uint32_t type);
 
 /* Sends bytes as they are, and lets the daemon act. */
 void cf_send(struct cf *cf, int sock, const void *msg, size_t size);
