@@ -105,6 +105,7 @@ int cmd_doctor_guest(struct ctl *ctl, int argc, char **argv);
 int cmd_get_guest(struct ctl *ctl, int argc, char **argv);
 int cmd_get_host(struct ctl *ctl, int argc, char **argv);
 int cmd_help(struct ctl *ctl, int argc, char **argv);
+int cmd_import(struct ctl *ctl, int argc, char **argv);
 int cmd_load(struct ctl *ctl, int argc, char **argv);
 int cmd_module(struct ctl *ctl, int argc, char **argv);
 int cmd_monitor(struct ctl *ctl, int argc, char **argv);

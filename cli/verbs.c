@@ -51,6 +51,11 @@ const struct verb verbs[] = {
 		  { 'r', "raw", NULL, "plain bytes, also if it is a picture" }),
 	  cmd_share, NULL, COMPLETE_FILE },
 
+	{ "import", "FD|PID:FD|FILE", "share a dma-buf or a memfd in place, without a copy",
+	  OPTIONS(HOLD_OPTIONS("bufsharectl.import"),
+		  { 'u', "udmabuf", NULL, "make a dma-buf of a memfd first" }),
+	  cmd_import, NULL, COMPLETE_FILE },
+
 	{ "pattern", "WIDTHxHEIGHT[:FORMAT]", "share a moving picture that shows its frame number",
 	  OPTIONS({ 'a', "application", "NAME", "for which programs (bufsharectl.pattern)" },
 		  { 'f', "fps", "N", "frames a second (30)" },
