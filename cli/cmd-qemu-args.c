@@ -13,6 +13,29 @@
 /* The option of Cloud Hypervisor that says what device it is has another name since this one. */
 #define CLOUD_RENAMED 53
 
+/* Users may create the vhost-user device that takes any virtio id since this one. */
+#define QEMU_MAJOR 10
+#define QEMU_MINOR 2
+
+/* Better to say it here than to leave it to "not a valid device model name". */
+static void check_qemu(const struct ctl *ctl)
+{
+	FILE *f = popen("qemu-system-x86_64 --version 2>/dev/null", "re");
+	unsigned int major, minor;
+	char line[128];
+	bool said;
+
+	if (!f)
+		return;
+	said = fgets(line, sizeof(line), f) &&
+	       sscanf(line, "QEMU emulator version %u.%u", &major, &minor) == 2;
+	pclose(f);
+	if (said && (major < QEMU_MAJOR || (major == QEMU_MAJOR && minor < QEMU_MINOR)))
+		note(ctl, "the qemu-system-x86_64 here is %u.%u, and the device needs %d.%d or newer: "
+		     "take a newer one, such as from your distribution's backports",
+		     major, minor, QEMU_MAJOR, QEMU_MINOR);
+}
+
 int cmd_qemu_args(struct ctl *ctl, int argc, char **argv)
 {
 	const char *sockets[MAX_SOCKETS] = { "/tmp/bufshare" }, *memory = "1G";
@@ -54,6 +77,7 @@ int cmd_qemu_args(struct ctl *ctl, int argc, char **argv)
 			     CLOUD_RENAMED);
 		return EXIT_OK;
 	}
+	check_qemu(ctl);
 	printf("-m %s -object memory-backend-memfd,id=mem,size=%s,share=on\n"
 	       "-machine q35,memory-backend=mem\n", memory, memory);
 	for (i = 0; i < n; i++)
