@@ -185,7 +185,7 @@ static int set_failed(struct ctl *ctl, const char *name, int r)
 {
 	const char *hint = NULL;
 
-	if (r == -EINVAL)
+	if (r == -EINVAL || r == -EPERM)
 		hint = "a name of the host is \"host.\" with small letters, digits, \".\", \"_\" and \"-\", a value is UTF-8";
 	else if (r == -EACCES)
 		hint = "the daemon lets you look only";

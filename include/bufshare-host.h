@@ -7,8 +7,11 @@
  * A NULL argument is -EINVAL unless said otherwise. Strings are UTF-8.
  *
  * The library has no global state and does not log. Different connections may be
- * used from different threads; one connection, with its buffers, from one thread
- * at a time. After fork() the child uses none of the parent's objects.
+ * used from different threads; one connection, with its buffers, from any thread, but
+ * by one at a time. Memory that is mapped may be read by all threads at any time.
+ * After fork() the child uses none of the parent's objects.
+ *
+ * Nothing blocks but what says so.
  */
 #ifndef BUFSHARE_HOST_H
 #define BUFSHARE_HOST_H
@@ -37,7 +40,10 @@ struct bufshare_host_buffer;	/* a buffer of the guest */
 int bufshare_host_connect(const char *socket_path, const char *application,
 			  struct bufshare_host **host);
 
-/* The same over a connected SOCK_SEQPACKET socket, which becomes the library's on success. */
+/*
+ * The same over a connected SOCK_SEQPACKET socket, which becomes the library's on success.
+ * Such a connection does not come back when it is lost.
+ */
 int bufshare_host_new_from_fd(int socket_fd, const char *application, struct bufshare_host **host);
 
 struct bufshare_host *bufshare_host_ref(struct bufshare_host *host);
@@ -49,7 +55,23 @@ struct bufshare_host *bufshare_host_ref(struct bufshare_host *host);
  */
 struct bufshare_host *bufshare_host_unref(struct bufshare_host *host);
 
-/* To poll for POLLIN, then read events until -EAGAIN; borrowed. */
+/*
+ * A connection that the daemon closes is made again from inside bufshare_host_read_event(),
+ * without blocking: STATE with BUFSHARE_GUEST_RECOVERING tells that it is lost, nothing is
+ * held any more and calls that send are -ENOTCONN; STATE with another value that it is
+ * back. The buffers stay, with id, UUID, mapping, and the number of the dma-buf's fd; each
+ * is ADDED with BUFSHARE_ADDED_AGAIN, or REMOVED if its guest no longer has it.
+ *
+ * This goes on for 5 seconds, but ends at once when nobody listens at the socket any more:
+ * wait for somebody for this long instead; negative: for ever. -EOPNOTSUPP: the connection
+ * is one of bufshare_host_new_from_fd().
+ */
+int bufshare_host_set_reconnect(struct bufshare_host *host, int timeout_ms);
+
+/*
+ * To poll for POLLIN, then read events until -EAGAIN; the same for as long as the
+ * connection; borrowed.
+ */
 int bufshare_host_get_fd(const struct bufshare_host *host);
 
 /* What the daemon says of the device; strings are valid as long as the connection. */
@@ -58,13 +80,18 @@ const char *bufshare_host_get_application(const struct bufshare_host *host);
 int bufshare_host_get_uuid(const struct bufshare_host *host, uint8_t uuid[BUFSHARE_UUID_SIZE]);
 int bufshare_host_get_state(const struct bufshare_host *host); /* enum bufshare_guest_state */
 
-/* One more pattern, or one less. ADDED events and SYNCED follow. -ENOSPC: more than 16. */
+/*
+ * One more pattern, or one less. ADDED events and SYNCED follow, or REMOVED events.
+ * -EALREADY: it is there; -ENOENT: it is not; -ENOSPC: more than 16; -EAGAIN: too much
+ * waits to be sent: read events first; -ENOTCONN.
+ */
 int bufshare_host_subscribe(struct bufshare_host *host, const char *application);
 int bufshare_host_unsubscribe(struct bufshare_host *host, const char *application);
 
 /*
- * Takes the next event. Never blocks: -EAGAIN when there is none. -ENOTCONN: the
- * daemon closed the connection; -EPROTO: it sent nonsense, the connection is closed.
+ * Takes the next event. Never blocks: -EAGAIN when there is none. -ENOTCONN: the daemon
+ * is gone; -EACCES: it came back, and no longer allows us; -EPROTO: it sent nonsense. After
+ * these the connection is closed for good.
  */
 int bufshare_host_read_event(struct bufshare_host *host, struct bufshare_event *event);
 
@@ -82,7 +109,8 @@ struct bufshare_host_stats {
 
 /*
  * Asks the daemon for its counters. Does not wait: a STATS event comes for each buffer in
- * sight, then one for buffer 0. -ENOTCONN; -ENOSPC: too much was asked and not yet sent.
+ * sight, then one for buffer 0. -ENOTCONN; -EAGAIN: too much waits to be sent: read events
+ * first.
  */
 int bufshare_host_request_stats(struct bufshare_host *host);
 
@@ -131,8 +159,9 @@ int bufshare_host_buffer_next_property(const struct bufshare_host_buffer *buf, c
 
 /*
  * Sets a property of the host side, whose name begins with "host."; NULL as value
- * removes it. Does not wait for the daemon. -EINVAL: not such a name, or no UTF-8;
- * -EACCES: this connection may not; -ENOTCONN.
+ * removes it. Does not wait for the daemon, whose PROPERTIES event tells that it took
+ * effect. -EINVAL: not such a name, or no UTF-8; -EPERM: a name of the guest; -EACCES:
+ * this connection may not; -EAGAIN: too much waits to be sent; -ENOTCONN.
  */
 int bufshare_host_buffer_set_property(struct bufshare_host_buffer *buf, const char *name,
 				      const char *value);
@@ -153,7 +182,8 @@ int bufshare_host_buffer_get_damage(const struct bufshare_host_buffer *buf,
 
 /*
  * The buffer as one piece of memory, for reading, whatever its path; mapped once, valid
- * as long as the buffer. The guest may write at any time: copy before you check.
+ * as long as the buffer, also when the connection was lost. The guest may write at any
+ * time: copy before you check.
  */
 int bufshare_host_buffer_map(struct bufshare_host_buffer *buf, const void **addr);
 

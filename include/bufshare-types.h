@@ -108,7 +108,7 @@ enum bufshare_event_type {
 	BUFSHARE_EVENT_PROPERTIES	= 16, /* buffer_id: the other side changed properties */
 
 	/* On the host. */
-	BUFSHARE_EVENT_ADDED		= 32, /* buffer_id came into sight; seq: of its contents, 0: none yet */
+	BUFSHARE_EVENT_ADDED		= 32, /* buffer_id came into sight; seq: of its contents, 0: none yet; flags */
 	BUFSHARE_EVENT_REMOVED		= 33, /* buffer_id went out of sight; value: enum bufshare_reason */
 	BUFSHARE_EVENT_UPDATED		= 34, /* buffer_id, seq: new contents, to be released */
 	BUFSHARE_EVENT_REVOKED		= 35, /* buffer_id, seq: held too long, the guest has it back */
@@ -122,6 +122,9 @@ enum bufshare_event_type {
 #define BUFSHARE_RELEASED_CONSUMER_GONE	(1U << 1) /* a host program ended while it held it */
 #define BUFSHARE_RELEASED_TIMEOUT	(1U << 2) /* a host program held it too long */
 #define BUFSHARE_RELEASED_HOST_GONE	(1U << 3) /* the host side restarted while it held it */
+
+/* Flags of BUFSHARE_EVENT_ADDED. */
+#define BUFSHARE_ADDED_AGAIN		(1U << 0) /* after the daemon restarted: the same buffer */
 
 /* Flags of BUFSHARE_EVENT_UPDATED. */
 #define BUFSHARE_UPDATED_COALESCED	(1U << 0) /* stands for earlier updates too */

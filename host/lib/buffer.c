@@ -47,6 +47,30 @@ int buffer_new(struct bufshare_host *host, const struct bufshare_ipc_added *m, c
 	return 0;
 }
 
+int buffer_renew(struct bufshare_host_buffer *buf, const struct bufshare_ipc_added *m,
+		 const char *block, int *fd, struct host_ranges *ranges)
+{
+	_cleanup_(props_clear) struct props props = { 0 };
+	int r;
+
+	if (memcmp(buf->uuid, m->uuid, sizeof(buf->uuid)) != 0 || buf->size != le64toh(m->size) ||
+	    memcmp(buf->application, m->application, sizeof(buf->application)) != 0)
+		return -EPROTO;
+
+	r = props_apply(&props, block, le32toh(m->properties_size));
+	if (r == 0)
+		r = mapping_replace(buf, le32toh(m->path), fd, ranges);
+	if (r < 0)
+		return r;
+
+	props_clear(&buf->props);
+	buf->props = props;
+	props = (struct props){ 0 };
+	buf->seq = le64toh(m->seq);
+	buf->num_damage = 0;
+	return 0;
+}
+
 void buffer_free(struct bufshare_host_buffer *buf)
 {
 	if (buf->host) {
@@ -62,6 +86,7 @@ void buffer_free(struct bufshare_host_buffer *buf)
 
 void buffer_out_of_sight(struct bufshare_host_buffer *buf)
 {
+	recovery_buffer(buf->host, buf);
 	buf->in_sight = false;
 	buf->held = 0;
 	outbox_forget(buf);
@@ -187,9 +212,10 @@ BUFSHARE_EXPORT int bufshare_host_buffer_set_property(struct bufshare_host_buffe
 	union ipc_message msg;
 	size_t size;
 
-	if (!buf || !name || !props_name_valid(name) || !props_is_host(name) ||
-	    (value && !props_value_valid(value)))
+	if (!buf || !name || !props_name_valid(name) || (value && !props_value_valid(value)))
 		return -EINVAL;
+	if (!props_is_host(name))
+		return -EPERM;
 	if (!buf->host)
 		return -ENOTCONN;
 	if (!(buf->host->caps & BUFSHARE_IPC_CAP_SET_PROPERTIES))

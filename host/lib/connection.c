@@ -18,7 +18,7 @@
 #define WANTED_CAPS \
 	(BUFSHARE_IPC_CAP_SET_PROPERTIES | BUFSHARE_IPC_CAP_ZERO_COPY | BUFSHARE_IPC_CAP_STATS)
 
-static int64_t now_ms(void)
+int64_t now_ms(void)
 {
 	struct timespec ts;
 
@@ -32,7 +32,10 @@ int host_fail(struct bufshare_host *host, int r)
 		return host->error;
 
 	/* The socket stays in the program's poll set, so that it wakes and learns of it. */
-	shutdown(host->sock, SHUT_RDWR);
+	if (host->sock >= 0)
+		shutdown(host->sock, SHUT_RDWR);
+	else
+		recovery_wake(host);
 	host->error = r;
 	host->ranges_buffer = 0;
 	ranges_clear(&host->ranges);
@@ -50,10 +53,17 @@ static void host_abandonp(struct bufshare_host **host)
 	bufshare_host_unref(*host);
 }
 
+int host_watch(struct bufshare_host *host, int sock)
+{
+	struct epoll_event event = { .events = EPOLLIN };
+
+	return epoll_ctl(host->epoll, EPOLL_CTL_ADD, sock, &event) < 0 ? -errno : 0;
+}
+
 static int host_alloc(int sock, struct bufshare_host **host)
 {
 	_cleanup_(host_abandonp) struct bufshare_host *h = NULL;
-	struct epoll_event event = { .events = EPOLLIN };
+	int r;
 
 	h = calloc(1, sizeof(*h));
 	if (!h)
@@ -62,6 +72,7 @@ static int host_alloc(int sock, struct bufshare_host **host)
 	h->refs = 1;
 	h->sock = sock;
 	h->epoll = -1;
+	h->recovery.timer = -1;
 	LIST_INIT(&h->buffers);
 	STAILQ_INIT(&h->out_messages);
 	TAILQ_INIT(&h->out_buffers);
@@ -70,8 +81,9 @@ static int host_alloc(int sock, struct bufshare_host **host)
 	if (h->epoll < 0)
 		return -errno;
 
-	if (epoll_ctl(h->epoll, EPOLL_CTL_ADD, sock, &event) < 0)
-		return -errno;
+	r = host_watch(h, sock);
+	if (r < 0)
+		return r;
 
 	*host = steal_ptr(&h);
 	return 0;
@@ -119,6 +131,17 @@ static int send_hello(struct bufshare_host *host)
 	return outbox_send(host, &msg, sizeof(msg));
 }
 
+int host_hello(struct bufshare_host *host)
+{
+	size_t i;
+	int r;
+
+	r = send_hello(host);
+	for (i = 0; i < host->num_patterns && r == 0; i++)
+		r = subscription_send(host, BUFSHARE_IPC_SUBSCRIBE, host->patterns[i]);
+	return r;
+}
+
 int host_begin(int sock, const char *application, struct bufshare_host **host)
 {
 	_cleanup_(host_abandonp) struct bufshare_host *h = NULL;
@@ -145,7 +168,7 @@ int host_begin(int sock, const char *application, struct bufshare_host **host)
 	return 0;
 }
 
-static int handle_welcome(struct bufshare_host *host, const union ipc_message *msg, size_t size)
+int host_welcome(struct bufshare_host *host, const union ipc_message *msg, size_t size)
 {
 	struct bufshare_ipc_welcome m;
 	int r;
@@ -168,8 +191,7 @@ static int handle_welcome(struct bufshare_host *host, const union ipc_message *m
 	return 0;
 }
 
-/* What an ERROR in the place of WELCOME comes to; never 0. */
-static int refusal(const union ipc_message *msg, size_t size)
+int host_refusal(const union ipc_message *msg, size_t size)
 {
 	struct bufshare_ipc_error m;
 
@@ -209,9 +231,9 @@ static int finish_one(struct bufshare_host *host)
 
 	switch (type) {
 	case BUFSHARE_IPC_WELCOME:
-		return handle_welcome(host, &msg, r);
+		return host_welcome(host, &msg, r);
 	case BUFSHARE_IPC_ERROR:
-		return refusal(&msg, r);
+		return host_refusal(&msg, r);
 	default:
 		return -EPROTO;
 	}
@@ -285,6 +307,37 @@ BUFSHARE_EXPORT int bufshare_host_new_from_fd(int socket_fd, const char *applica
 	return host_new_from_fd(socket_fd, application, HOST_TIMEOUT_MS, host);
 }
 
+static int set_address(struct sockaddr_un *addr, const char *path)
+{
+	if (!*path || strlen(path) >= sizeof(addr->sun_path))
+		return -EINVAL;
+
+	addr->sun_family = AF_UNIX;
+	strcpy(addr->sun_path, path);
+	return 0;
+}
+
+int host_connect_now(const char *path, int *sock)
+{
+	struct sockaddr_un addr = { 0 };
+	_cleanup_close_ int fd = -1;
+	int r;
+
+	r = set_address(&addr, path);
+	if (r < 0)
+		return r;
+
+	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return -errno;
+
+	if (connect(fd, (const struct sockaddr *)&addr, sizeof(addr)) < 0)
+		return -errno;
+
+	*sock = steal_fd(&fd);
+	return 0;
+}
+
 /*
  * A Unix socket waits for its place in the queue of the listener, and neither poll()
  * nor O_NONBLOCK can wait for that; only the time limit for sending can end it.
@@ -300,13 +353,13 @@ static int connect_once(int sock, const struct sockaddr_un *addr, int64_t left)
 
 static int connect_until(const char *path, int64_t deadline, int *sock)
 {
-	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	struct sockaddr_un addr = { 0 };
 	_cleanup_close_ int fd = -1;
 	int r;
 
-	if (!*path || strlen(path) >= sizeof(addr.sun_path))
-		return -EINVAL;
-	strcpy(addr.sun_path, path);
+	r = set_address(&addr, path);
+	if (r < 0)
+		return r;
 
 	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	if (fd < 0)
@@ -337,6 +390,7 @@ int host_connect(const char *socket_path, const char *application, int timeout_m
 		 struct bufshare_host **host)
 {
 	const int64_t deadline = now_ms() + timeout_ms;
+	struct bufshare_host *h;
 	_cleanup_close_ int sock = -1;
 	int r;
 
@@ -344,11 +398,18 @@ int host_connect(const char *socket_path, const char *application, int timeout_m
 	if (r < 0)
 		return r;
 
-	r = new_until(sock, application, deadline, host);
+	r = new_until(sock, application, deadline, &h);
 	if (r < 0)
 		return r;
-
 	steal_fd(&sock);
+
+	r = recovery_init(h, socket_path);
+	if (r < 0) {
+		bufshare_host_unref(h);
+		return r;
+	}
+
+	*host = h;
 	return 0;
 }
 
@@ -394,6 +455,7 @@ BUFSHARE_EXPORT struct bufshare_host *bufshare_host_unref(struct bufshare_host *
 
 	forget_buffers(host);
 	ranges_clear(&host->ranges);
+	recovery_clear(host);
 	cleanup_close(&host->epoll);
 	cleanup_close(&host->sock);
 	free(host);

@@ -45,7 +45,7 @@ static uint64_t now_ns(void)
 	return (uint64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
 }
 
-static int tell(struct bufshare_event *event, uint32_t type, uint64_t buffer)
+int tell(struct bufshare_event *event, uint32_t type, uint64_t buffer)
 {
 	*event = (struct bufshare_event){
 		.type = type,
@@ -55,8 +55,16 @@ static int tell(struct bufshare_event *event, uint32_t type, uint64_t buffer)
 	return 1;
 }
 
+int tell_state(struct bufshare_host *host, struct bufshare_event *event)
+{
+	tell(event, BUFSHARE_EVENT_STATE, 0);
+	event->value = host->state;
+	return 1;
+}
+
 static int handle_synced(struct bufshare_host *host, struct incoming *in)
 {
+	recovery_synced(host);
 	return tell(in->event, BUFSHARE_EVENT_SYNCED, 0);
 }
 
@@ -89,6 +97,25 @@ static int check_ranges_came(struct bufshare_host *host, const struct bufshare_i
 	return host->ranges_buffer == expected ? 0 : -EPROTO;
 }
 
+/* A buffer that was there before the connection was lost. */
+static int added_again(struct bufshare_host_buffer *buf, const struct bufshare_ipc_added *m,
+		       const char *block, struct incoming *in)
+{
+	struct bufshare_host *host = buf->host;
+	int r;
+
+	r = buffer_renew(buf, m, block, &in->fd, &host->ranges);
+	if (r < 0)
+		return r;
+	host->ranges_buffer = 0;
+	recovery_buffer(host, buf);
+
+	tell(in->event, BUFSHARE_EVENT_ADDED, buf->id);
+	in->event->flags = BUFSHARE_ADDED_AGAIN;
+	in->event->seq = buf->seq;
+	return 1;
+}
+
 static int handle_added(struct bufshare_host *host, struct incoming *in)
 {
 	const char *block = in->msg.bytes + sizeof(struct bufshare_ipc_added);
@@ -104,6 +131,10 @@ static int handle_added(struct bufshare_host *host, struct incoming *in)
 		r = mapping_check(le32toh(m.path), in->fd, le64toh(m.size), &host->ranges);
 	if (r < 0)
 		return r;
+
+	buf = table_find(host, le64toh(m.buffer));
+	if (buf && buf->is_stale)
+		return added_again(buf, &m, block, in);
 
 	r = buffer_new(host, &m, block, &in->fd, &host->ranges, &buf);
 	if (r < 0)
@@ -122,13 +153,21 @@ static int handle_added(struct bufshare_host *host, struct incoming *in)
 	return 1;
 }
 
+/* A buffer that the daemon has told of on this connection; NULL: none of that id. */
+static struct bufshare_host_buffer *find_told(const struct bufshare_host *host, uint64_t id)
+{
+	struct bufshare_host_buffer *buf = table_find(host, id);
+
+	return buf && !buf->is_stale ? buf : NULL;
+}
+
 static int handle_removed(struct bufshare_host *host, struct incoming *in)
 {
 	struct bufshare_host_buffer *buf;
 	struct bufshare_ipc_removed m;
 
 	memcpy(&m, &in->msg, sizeof(m));
-	buf = table_find(host, le64toh(m.buffer));
+	buf = find_told(host, le64toh(m.buffer));
 	if (!buf || le32toh(m.reason) > VIRTIO_BUFSHARE_REASON_HOST || m.reserved)
 		return -EPROTO;
 
@@ -147,7 +186,7 @@ static int handle_properties(struct bufshare_host *host, struct incoming *in)
 	int r;
 
 	memcpy(&m, &in->msg, sizeof(m));
-	buf = table_find(host, le64toh(m.buffer));
+	buf = find_told(host, le64toh(m.buffer));
 	if (!buf || check_properties(&m, in->size, block) < 0)
 		return -EPROTO;
 
@@ -194,7 +233,7 @@ static int handle_updated(struct bufshare_host *host, struct incoming *in)
 
 	memcpy(&m, &in->msg, sizeof(m));
 	memcpy(damage, in->msg.bytes + sizeof(m), sizeof(damage));
-	buf = table_find(host, le64toh(m.buffer));
+	buf = find_told(host, le64toh(m.buffer));
 	if (!buf || check_updated(&m, in->size, damage) < 0)
 		return -EPROTO;
 
@@ -223,7 +262,7 @@ static int handle_revoked(struct bufshare_host *host, struct incoming *in)
 	struct bufshare_ipc_revoked m;
 
 	memcpy(&m, &in->msg, sizeof(m));
-	buf = table_find(host, le64toh(m.buffer));
+	buf = find_told(host, le64toh(m.buffer));
 	if (!buf || !m.seq || le64toh(m.seq) > buf->seq)
 		return -EPROTO;
 
@@ -260,42 +299,48 @@ static int tell_voided(struct bufshare_host *host, struct bufshare_event *event)
 
 	if (buf) {
 		tell(event, BUFSHARE_EVENT_REMOVED, buf->id);
-		event->value = host->voiding_state == BUFSHARE_IPC_STATE_RESET ?
-				       BUFSHARE_REASON_RESET :
-				       BUFSHARE_REASON_PRODUCER_GONE;
+		event->value = host->voiding_reason;
 		buffer_out_of_sight(buf);
 		return 1;
 	}
 
 	host->voiding = false;
 	host->state = host->voiding_state;
-	tell(event, BUFSHARE_EVENT_STATE, 0);
-	event->value = host->state;
-	return 1;
+	return tell_state(host, event);
+}
+
+int tell_voiding(struct bufshare_host *host, int state, int reason, struct bufshare_event *event)
+{
+	void_all(host);
+	host->voiding = true;
+	host->voiding_state = state;
+	host->voiding_reason = reason;
+	return tell_voided(host, event);
 }
 
 static int handle_state(struct bufshare_host *host, struct incoming *in)
 {
 	struct bufshare_ipc_state m;
 	uint32_t state;
+	bool other;
 
 	memcpy(&m, &in->msg, sizeof(m));
 	state = le32toh(m.state);
 	if (state > BUFSHARE_IPC_STATE_GONE || m.reserved)
 		return -EPROTO;
 
-	host->epoch = le64toh(m.epoch);
-	if (state == BUFSHARE_IPC_STATE_RESET || state == BUFSHARE_IPC_STATE_GONE) {
-		void_all(host);
-		host->voiding = true;
-		host->voiding_state = state;
-		return tell_voided(host, in->event);
-	}
+	/* While the daemon recovers it may not know yet which epoch will go on. */
+	other = m.epoch && le64toh(m.epoch) != host->epoch;
+	if (m.epoch || state != BUFSHARE_IPC_STATE_RECOVERING)
+		host->epoch = le64toh(m.epoch);
+	if (state == BUFSHARE_IPC_STATE_GONE)
+		return tell_voiding(host, state, BUFSHARE_REASON_PRODUCER_GONE, in->event);
+	if (state == BUFSHARE_IPC_STATE_RESET || (other && host->recovery.num_stale))
+		return tell_voiding(host, state, BUFSHARE_REASON_RESET, in->event);
 
 	host->state = state;
-	tell(in->event, BUFSHARE_EVENT_STATE, 0);
-	in->event->value = state;
-	return 1;
+	recovery_state(host);
+	return tell_state(host, in->event);
 }
 
 static int handle_stats(struct bufshare_host *host, struct incoming *in)
@@ -413,6 +458,16 @@ static int dispatch(struct bufshare_host *host, struct incoming *in)
 	return known->handle(host, in);
 }
 
+/* On a new connection; what this library does not know is ignored there too. */
+static int begins(struct bufshare_host *host, struct incoming *in)
+{
+	if (le32toh(in->msg.hdr.type) >= ARRAY_SIZE(message_types))
+		return 0;
+	if (in->fd >= 0)
+		return -EPROTO;
+	return recovery_begins(host, &in->msg, in->size, in->event);
+}
+
 static int read_message(struct bufshare_host *host, struct bufshare_event *event)
 {
 	struct incoming in = { .fd = -1, .event = event };
@@ -423,7 +478,7 @@ static int read_message(struct bufshare_host *host, struct bufshare_event *event
 		return r;
 
 	in.size = r;
-	r = dispatch(host, &in);
+	r = host->welcome ? dispatch(host, &in) : begins(host, &in);
 	if (in.fd >= 0)
 		close(in.fd);
 	return r;
@@ -438,14 +493,18 @@ BUFSHARE_EXPORT int bufshare_host_read_event(struct bufshare_host *host,
 	if (!host || !event)
 		return -EINVAL;
 
-	outbox_flush(host);
+	if (host->sock >= 0)
+		outbox_flush(host);
 	if (host->error)
 		return host->error;
 	if (host->voiding)
 		return tell_voided(host, event) - 1;
 
+	r = recovery_tick(host, &e);
 	for (i = 0; i < HOST_MAX_SKIPPED && r == 0; i++)
 		r = read_message(host, &e);
+	if (r == -ENOTCONN && host->sock >= 0)
+		r = recovery_lost(host, &e);
 	if (r == -EAGAIN || r == 0)
 		return -EAGAIN;
 	if (r < 0)

@@ -20,6 +20,13 @@
 
 #define HOST_TIMEOUT_MS 5000
 
+/* Between two attempts to connect again: at first, and at most. */
+#define HOST_RETRY_MS 10
+#define HOST_RETRY_MAX_MS 500
+
+/* How long a guest may take to register its buffers again. */
+#define HOST_GRACE_MS 3000
+
 /* What a daemon may make this process keep. */
 #define HOST_MAX_BUFFERS VIRTIO_BUFSHARE_MAX_BUFFERS
 #define HOST_MAX_RANGES (4 * VIRTIO_BUFSHARE_MAX_RANGES)
@@ -48,6 +55,7 @@ struct bufshare_host_buffer {
 	struct bufshare_host *host; /* NULL: the connection was dropped before the buffer */
 	LIST_ENTRY(bufshare_host_buffer) link; /* bufshare_host.buffers */
 	bool in_sight;
+	bool is_stale; /* of before the connection was lost; whether it is still there is open */
 	bool is_void; /* its epoch ended: the daemon wants to hear no more of it */
 
 	uint64_t id;
@@ -79,10 +87,24 @@ struct host_message {
 	char bytes[];
 };
 
+/* How a connection that was lost comes back. */
+struct host_recovery {
+	char *path; /* of the socket; NULL: it can not */
+	int patience_ms; /* how long to wait for somebody to listen; < 0: for ever */
+	int timer; /* timerfd, in the epoll */
+	bool running; /* lost, and no WELCOME since */
+	bool grace; /* buffers that do not come back soon are gone */
+	int64_t lost_ms;
+	int retry_ms;
+	size_t syncs; /* SYNCED that are still to come */
+	size_t num_stale; /* buffers that are */
+};
+
 struct bufshare_host {
 	int refs;
-	int sock;
+	int sock; /* -1: lost, and not there again */
 	int epoll; /* readable when there is something to read, or room for what waits */
+	struct host_recovery recovery;
 	int error; /* why the connection was closed, 0: it is open */
 	bool send_closed; /* the daemon reads no more, but may have sent something before */
 	bool welcome;
@@ -113,6 +135,7 @@ struct bufshare_host {
 	/* RESET or GONE came: a REMOVED for each buffer in sight comes before its event. */
 	bool voiding;
 	int voiding_state;
+	int voiding_reason;
 
 	STAILQ_HEAD(, host_message) out_messages;
 	size_t num_out_messages;
@@ -140,6 +163,63 @@ int host_new_from_fd(int sock, const char *application, int timeout_ms,
 
 /* Closes the connection for good, for the reason r; returns r. */
 int host_fail(struct bufshare_host *host, int r);
+
+/* A WELCOME that was received, checked and kept: 0 or -EPROTO. */
+int host_welcome(struct bufshare_host *host, const union ipc_message *msg, size_t size);
+
+/* What an ERROR in the place of WELCOME comes to; never 0. */
+int host_refusal(const union ipc_message *msg, size_t size);
+
+/* Sends HELLO and the patterns. */
+int host_hello(struct bufshare_host *host);
+
+/* Connects without waiting: -EAGAIN: there are many before us. */
+int host_connect_now(const char *path, int *sock);
+
+/* The program polls the epoll, which looks at this socket from now on. */
+int host_watch(struct bufshare_host *host, int sock);
+
+int64_t now_ms(void);
+
+/* ---- recovery.c ---- */
+
+int recovery_init(struct bufshare_host *host, const char *path);
+void recovery_clear(struct bufshare_host *host);
+
+/*
+ * The daemon closed the connection. 1: it is on the way back, and here is the event that
+ * says so; 0: it is back on the way already; -ENOTCONN: it can not come back.
+ */
+int recovery_lost(struct bufshare_host *host, struct bufshare_event *event);
+
+/* The program's fd becomes readable, if only to tell it of an error. */
+void recovery_wake(struct bufshare_host *host);
+
+/* What is due by now; the same results, without 0 there is more to read. -EAGAIN: nothing. */
+int recovery_tick(struct bufshare_host *host, struct bufshare_event *event);
+
+/* The first message of a new connection. */
+int recovery_begins(struct bufshare_host *host, const union ipc_message *msg, size_t size,
+		    struct bufshare_event *event);
+
+/* SYNCED came, or the state changed, or a buffer is no longer stale. */
+void recovery_synced(struct bufshare_host *host);
+void recovery_state(struct bufshare_host *host);
+void recovery_buffer(struct bufshare_host *host, struct bufshare_host_buffer *buf);
+
+/* ---- subscription.c ---- */
+
+/* Sends SUBSCRIBE or UNSUBSCRIBE. */
+int subscription_send(struct bufshare_host *host, uint32_t type, const char *pattern);
+
+/* ---- event.c ---- */
+
+/* Fills in an event; always 1. */
+int tell(struct bufshare_event *event, uint32_t type, uint64_t buffer);
+int tell_state(struct bufshare_host *host, struct bufshare_event *event);
+
+/* All buffers are void; the first of the events that say so, which end with STATE. */
+int tell_voiding(struct bufshare_host *host, int state, int reason, struct bufshare_event *event);
 
 /* ---- table.c ---- */
 
@@ -194,6 +274,10 @@ int check_error(const struct bufshare_ipc_error *m);
 int buffer_new(struct bufshare_host *host, const struct bufshare_ipc_added *m, const char *block,
 	       int *fd, struct host_ranges *ranges, struct bufshare_host_buffer **buf);
 
+/* The same for a buffer that is there already, and stale: the new parts take the place of the old. */
+int buffer_renew(struct bufshare_host_buffer *buf, const struct bufshare_ipc_added *m,
+		 const char *block, int *fd, struct host_ranges *ranges);
+
 /* The buffer is no longer in sight; drops the reference of the table. */
 void buffer_out_of_sight(struct bufshare_host_buffer *buf);
 
@@ -208,6 +292,13 @@ int mapping_check(int path, int fd, uint64_t size, const struct host_ranges *ran
 /* Reads and checks the file that comes with RANGES. -EPROTO; -ENOMEM. */
 int ranges_read(int fd, size_t n, struct host_ranges *ranges);
 void ranges_clear(struct host_ranges *ranges);
+
+/*
+ * The buffer's fd and ranges become these; what is mapped shows them at the same address,
+ * and the number of the fd stays. Takes them over on success.
+ */
+int mapping_replace(struct bufshare_host_buffer *buf, int path, int *fd,
+		    struct host_ranges *ranges);
 
 /* Unmaps the buffer and closes its fd. */
 void mapping_drop(struct bufshare_host_buffer *buf);

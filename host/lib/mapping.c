@@ -140,9 +140,10 @@ void ranges_clear(struct host_ranges *ranges)
 	*ranges = (struct host_ranges){ 0 };
 }
 
-static int map_whole(const struct bufshare_host_buffer *buf, void **addr)
+/* at NULL: anywhere, else in the place of what is there. */
+static int map_whole(int fd, uint64_t size, void *at, void **addr)
 {
-	void *p = mmap(NULL, buf->size, PROT_READ, MAP_SHARED, buf->fd, 0);
+	void *p = mmap(at, size, PROT_READ, MAP_SHARED | (at ? MAP_FIXED : 0), fd, 0);
 
 	if (p == MAP_FAILED)
 		return -errno;
@@ -151,29 +152,64 @@ static int map_whole(const struct bufshare_host_buffer *buf, void **addr)
 	return 0;
 }
 
-static int map_ranges(const struct bufshare_host_buffer *buf, void **addr)
+static int map_ranges(int fd, const struct host_ranges *ranges, void *at, void **addr)
 {
 	size_t i, done = 0;
-	char *base;
+	char *base = at;
 
-	base = mmap(NULL, buf->size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (!base)
+		base = mmap(NULL, ranges->size, PROT_NONE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (base == MAP_FAILED)
 		return -errno;
 
-	for (i = 0; i < buf->ranges.n; i++) {
-		const struct host_range *range = &buf->ranges.v[i];
+	for (i = 0; i < ranges->n; i++) {
+		const struct host_range *range = &ranges->v[i];
 
-		if (mmap(base + done, range->size, PROT_READ, MAP_SHARED | MAP_FIXED, buf->fd,
+		if (mmap(base + done, range->size, PROT_READ, MAP_SHARED | MAP_FIXED, fd,
 			 range->offset) == MAP_FAILED) {
 			int r = -errno;
 
-			munmap(base, buf->size);
+			if (!at)
+				munmap(base, ranges->size);
 			return r;
 		}
 		done += range->size;
 	}
 
 	*addr = base;
+	return 0;
+}
+
+static int map_any(int path, int fd, uint64_t size, const struct host_ranges *ranges, void *at,
+		   void **addr)
+{
+	return path == BUFSHARE_PATH_MEMFD ? map_ranges(fd, ranges, at, addr) :
+					     map_whole(fd, size, at, addr);
+}
+
+int mapping_replace(struct bufshare_host_buffer *buf, int path, int *fd, struct host_ranges *ranges)
+{
+	int r = 0;
+
+	if (buf->addr)
+		r = map_any(path, *fd, buf->size, ranges, buf->addr, &buf->addr);
+	if (r < 0) {
+		/* The program reads there: nothing is better than a hole. */
+		mmap(buf->addr, buf->size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+		return r;
+	}
+	if (dup3(*fd, buf->fd, O_CLOEXEC) < 0)
+		return -errno;
+	cleanup_close(fd);
+	*fd = -1;
+
+	buf->path = path;
+	buf->host->num_ranges -= buf->ranges.n;
+	ranges_clear(&buf->ranges);
+	buf->ranges = *ranges;
+	buf->host->num_ranges += buf->ranges.n;
+	*ranges = (struct host_ranges){ 0 };
 	return 0;
 }
 
@@ -195,8 +231,7 @@ BUFSHARE_EXPORT int bufshare_host_buffer_map(struct bufshare_host_buffer *buf, c
 		return -EINVAL;
 
 	if (!buf->addr)
-		r = buf->path == BUFSHARE_PATH_MEMFD ? map_ranges(buf, &buf->addr) :
-						       map_whole(buf, &buf->addr);
+		r = map_any(buf->path, buf->fd, buf->size, &buf->ranges, NULL, &buf->addr);
 	if (r < 0)
 		return r;
 

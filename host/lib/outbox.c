@@ -17,7 +17,7 @@ static void poll_for_room(struct bufshare_host *host)
 	bool waits = host->num_out_messages || !TAILQ_EMPTY(&host->out_buffers);
 	struct epoll_event event = { .events = EPOLLIN | (waits ? EPOLLOUT : 0) };
 
-	if (waits == host->out_polled)
+	if (waits == host->out_polled || host->sock < 0)
 		return;
 
 	epoll_ctl(host->epoll, EPOLL_CTL_MOD, host->sock, &event);
@@ -145,7 +145,7 @@ void outbox_flush(struct bufshare_host *host)
 {
 	int r;
 
-	if (host->error || host->send_closed)
+	if (host->error || host->send_closed || host->sock < 0)
 		return;
 
 	r = flush_messages(host);
@@ -164,7 +164,7 @@ int outbox_send(struct bufshare_host *host, const void *msg, size_t size)
 {
 	struct host_message *message;
 
-	if (host->error || host->send_closed)
+	if (host->error || host->send_closed || host->sock < 0)
 		return -ENOTCONN;
 	if (host->num_out_messages >= HOST_MAX_QUEUED)
 		outbox_flush(host);

@@ -34,7 +34,7 @@ static size_t find_pattern(const struct bufshare_host *host, const char *pattern
 	return i;
 }
 
-static int send_pattern(struct bufshare_host *host, uint32_t type, const char *pattern)
+int subscription_send(struct bufshare_host *host, uint32_t type, const char *pattern)
 {
 	struct bufshare_ipc_subscribe msg;
 	int r;
@@ -60,7 +60,8 @@ BUFSHARE_EXPORT int bufshare_host_subscribe(struct bufshare_host *host, const ch
 	if (host->num_patterns == BUFSHARE_IPC_MAX_SUBSCRIPTIONS)
 		return -ENOSPC;
 
-	r = send_pattern(host, BUFSHARE_IPC_SUBSCRIBE, application);
+	/* While the connection is lost it is kept for the next one. */
+	r = host->sock < 0 ? 0 : subscription_send(host, BUFSHARE_IPC_SUBSCRIBE, application);
 	if (r < 0)
 		return r;
 
@@ -81,7 +82,7 @@ BUFSHARE_EXPORT int bufshare_host_unsubscribe(struct bufshare_host *host, const 
 	if (i == host->num_patterns)
 		return -ENOENT;
 
-	r = send_pattern(host, BUFSHARE_IPC_UNSUBSCRIBE, application);
+	r = host->sock < 0 ? 0 : subscription_send(host, BUFSHARE_IPC_UNSUBSCRIBE, application);
 	if (r < 0)
 		return r;
 

@@ -193,6 +193,7 @@ static void buffer_outlives_the_connection(void **state)
 	assert_int_equal(*(const char *)addr, 0);
 	assert_int_equal(bufshare_host_buffer_get_property(buf, "x", &value), -ENOENT);
 	assert_int_equal(bufshare_host_buffer_release(buf, 2), -ENOTCONN);
+	assert_int_equal(bufshare_host_buffer_set_property(buf, "width", "1"), -EPERM);
 	assert_int_equal(bufshare_host_buffer_set_property(buf, "host.x", "1"), -ENOTCONN);
 	bufshare_host_buffer_unref(buf);
 	bufshare_host_buffer_unref(gone);
