@@ -10,12 +10,54 @@
 #include <string.h>
 
 #include "cli/cli.h"
+#include "cli/ids.h"
 #include "common/cleanup.h"
+
+static void add_limit(struct json_object *o, const struct bufshare_device *dev, const char *key,
+		      int limit)
+{
+	uint64_t value = 0;
+
+	bufshare_device_get_limit(dev, limit, &value);
+	json_add_u64(o, key, value);
+}
+
+static void add_subsystem(struct json_object *o, const struct bufshare_device *dev)
+{
+	_cleanup_free_ char *name = NULL;
+	uint16_t vendor, device;
+	char ids[16];
+
+	bufshare_device_get_subsystem(dev, &vendor, &device);
+	snprintf(ids, sizeof(ids), "%04x:%04x", vendor, device);
+	name = ids_lookup(vendor, device);
+	json_add_string(o, "subsystem", ids);
+	json_add_string(o, "subsystem_name", name ?: "");
+}
+
+static struct json_object *describe(const struct bufshare_device *dev)
+{
+	struct json_object *o = json_object_new_object();
+	uint8_t uuid[BUFSHARE_UUID_SIZE];
+
+	bufshare_device_get_uuid(dev, uuid);
+	json_add_string(o, "label", bufshare_device_get_label(dev));
+	json_add_string(o, "application", bufshare_device_get_application(dev));
+	json_add_string(o, "node", bufshare_device_get_path(dev));
+	json_add_string(o, "card", bufshare_device_get_card_path(dev));
+	json_add_string(o, "name", bufshare_device_get_name(dev));
+	add_subsystem(o, dev);
+	json_add_uuid(o, "uuid", uuid);
+	add_limit(o, dev, "max_buffers", BUFSHARE_LIMIT_BUFFERS);
+	add_limit(o, dev, "max_buffer_size", BUFSHARE_LIMIT_BUFFER_SIZE);
+	add_limit(o, dev, "max_ranges", BUFSHARE_LIMIT_RANGES);
+	return o;
+}
 
 int cmd_devices(struct ctl *ctl, int argc, char **argv)
 {
 	static const char *const keys[] = { "label", "application", "node", "name", "subsystem",
-					    NULL };
+					    "subsystem_name", NULL };
 	_cleanup_(cleanup_json) struct json_object *list = json_object_new_array();
 	struct bufshare_device **devs;
 	size_t n, i;
@@ -26,31 +68,8 @@ int cmd_devices(struct ctl *ctl, int argc, char **argv)
 	r = bufshare_device_enumerate(&devs, &n);
 	if (r < 0)
 		return fail(ctl, r, NULL, "cannot look for devices");
-	for (i = 0; i < n; i++) {
-		struct json_object *o = json_object_new_object();
-		uint8_t uuid[BUFSHARE_UUID_SIZE];
-		uint16_t vendor, device;
-		uint64_t limit = 0;
-		char ids[16];
-
-		bufshare_device_get_subsystem(devs[i], &vendor, &device);
-		snprintf(ids, sizeof(ids), "%04x:%04x", vendor, device);
-		bufshare_device_get_uuid(devs[i], uuid);
-		json_add_string(o, "label", bufshare_device_get_label(devs[i]));
-		json_add_string(o, "application", bufshare_device_get_application(devs[i]));
-		json_add_string(o, "node", bufshare_device_get_path(devs[i]));
-		json_add_string(o, "card", bufshare_device_get_card_path(devs[i]));
-		json_add_string(o, "name", bufshare_device_get_name(devs[i]));
-		json_add_string(o, "subsystem", ids);
-		json_add_uuid(o, "uuid", uuid);
-		bufshare_device_get_limit(devs[i], BUFSHARE_LIMIT_BUFFERS, &limit);
-		json_add_u64(o, "max_buffers", limit);
-		bufshare_device_get_limit(devs[i], BUFSHARE_LIMIT_BUFFER_SIZE, &limit);
-		json_add_u64(o, "max_buffer_size", limit);
-		bufshare_device_get_limit(devs[i], BUFSHARE_LIMIT_RANGES, &limit);
-		json_add_u64(o, "max_ranges", limit);
-		json_object_array_add(list, o);
-	}
+	for (i = 0; i < n; i++)
+		json_object_array_add(list, describe(devs[i]));
 	bufshare_device_list_free(devs, n);
 	print_list(ctl, "devices", list, keys);
 	if (!n)

@@ -61,7 +61,7 @@ also() {
 
 # machine VARIABLE=VALUE...: what bufsharectl-fake runs on.
 machine() {
-	unset FAKE_LABELS FAKE_CONSUMERS FAKE_BUFFER FAKE_PRIVILEGED FAKE_DENIED FAKE_REFUSE FAKE_GONE
+	unset FAKE_LABELS FAKE_SUBSYSTEM FAKE_CONSUMERS FAKE_BUFFER FAKE_PRIVILEGED FAKE_DENIED FAKE_REFUSE FAKE_GONE
 	for variable; do
 		# shellcheck disable=SC2163 # it is an assignment
 		export "$variable"

@@ -4,6 +4,7 @@
  * afterwards). The environment describes the machine:
  *
  * FAKE_LABELS="a b"	devices with these labels; the first has application "org.example"
+ * FAKE_SUBSYSTEM=N	their subsystem ids are 0000 and N
  * FAKE_CONSUMERS=N	so many host programs see each buffer, and release it at once
  * FAKE_BUFFER=1	another program shares a framebuffer titled "other" on the first device
  * FAKE_PRIVILEGED=1	this program may see others' buffers
@@ -52,6 +53,7 @@ __attribute__((constructor)) static void begin(void)
 
 		if (!fake.num_devices)
 			config.application = "org.example";
+		config.subsystem_device = (uint16_t)atoi(getenv("FAKE_SUBSYSTEM") ?: "0");
 		dev = fake_device_add(&config);
 		fake_set_consumers(dev, (uint32_t)atoi(getenv("FAKE_CONSUMERS") ?: "0"));
 		fake_set_auto_release(dev, is_set("FAKE_CONSUMERS"));
