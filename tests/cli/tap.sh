@@ -14,11 +14,11 @@ export LC_ALL=C NO_COLOR=1
 result() { # NAME TROUBLE: empty is good
 	n=$((n + 1))
 	if [ -z "$2" ]; then
-		echo "ok $n - $1"
+		printf 'ok %d - %s\n' "$n" "$1"
 		return
 	fi
 	failed=$((failed + 1))
-	echo "not ok $n - $1: $2"
+	printf 'not ok %d - %s: %s\n' "$n" "$1" "$2"
 	sed 's/^/# /' "$dir/out" "$dir/err"
 }
 
