@@ -334,9 +334,11 @@ struct bufshare_ipc_empty {
  * @revoked: updates that were taken from this consumer
  * @held_ns: how long this consumer held updates, all together
  * @lag: updates that this consumer is still to be given
- * @bytes_copied: by the daemon, for all consumers
+ * @bytes_copied: by the daemon, for all consumers; in the sum, since it started
  * @consumers: that see the buffer; in the sum, that are connected
  * @path: enum virtio_bufshare_path for this consumer; zero in the sum
+ *
+ * A consumer that a rule limits finds zero bytes and one consumer in the sum.
  */
 struct bufshare_ipc_stats {
 	struct bufshare_ipc_header hdr;

@@ -176,6 +176,24 @@ void views_void(struct consumer *c);
 /* Ends all views, as the consumer ended. */
 void views_end(struct consumer *c);
 
+/* ---- consumers-props.c ---- */
+
+/* Of both sides' properties; NULL: no memory. */
+struct snapshot *snapshot_new(const struct props *one, const struct props *two);
+
+struct snapshot *snapshot_ref(struct snapshot *s);
+
+/* NULL is fine. Returns NULL. */
+struct snapshot *snapshot_unref(struct snapshot *s);
+
+/*
+ * The block that makes of what was told what is now; known is what is known after it. If
+ * that would be more than PROPS_BLOCK_MAX, then only what is gone, and the rest is next.
+ * block has room for twice as much. -ENOMEM.
+ */
+int snapshot_diff(const struct snapshot *told, struct snapshot *now, char *block, size_t *size,
+		  struct snapshot **known);
+
 /* ---- consumers-msg.c ---- */
 
 /* Acts on one message. 0, or the errno it is refused with; the consumer is then dropped. */

@@ -90,9 +90,11 @@ static void tell_consumer(struct consumer *c, const struct consumer *about)
 	consumer_answer(c, &m, sizeof(m), -1);
 }
 
+/* Totals of the whole daemon are only for those who may see all of it. */
 static void tell_sum(struct consumer *c)
 {
 	const struct sums s = sum_up(c, false);
+	const bool full = c->peer.full;
 	struct bufshare_ipc_stats m = {
 		.updates = htole64(s.updates),
 		.delivered = htole64(s.c.delivered),
@@ -101,8 +103,8 @@ static void tell_sum(struct consumer *c)
 		.revoked = htole64(s.c.revoked),
 		.held_ns = htole64(s.c.held_ns),
 		.lag = htole64(s.lag),
-		.bytes_copied = htole64(c->all->dev->bytes_copied),
-		.consumers = htole32(c->all->num),
+		.bytes_copied = htole64(full ? c->all->dev->bytes_copied : 0),
+		.consumers = htole32(full ? c->all->num : 1),
 	};
 
 	ipc_header(&m, BUFSHARE_IPC_STATS, sizeof(m));

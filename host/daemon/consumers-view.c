@@ -13,20 +13,6 @@
 #include "host/daemon/consumers-internal.h"
 #include "host/daemon/export.h"
 
-/* ---- snapshots ---- */
-
-static struct snapshot *snapshot_ref(struct snapshot *s)
-{
-	s->refs++;
-	return s;
-}
-
-static void snapshot_unref(struct snapshot *s)
-{
-	if (s && --s->refs == 0)
-		free(s);
-}
-
 static void snapshot_set(struct snapshot **to, struct snapshot *s)
 {
 	struct snapshot *old = *to;
@@ -38,24 +24,6 @@ static void snapshot_set(struct snapshot **to, struct snapshot *s)
 static void cleanup_snapshot(struct snapshot **s)
 {
 	snapshot_unref(*s);
-}
-
-static void cleanup_props(struct props *props)
-{
-	props_clear(props);
-}
-
-/* Of both sides' properties; NULL: no memory. */
-static struct snapshot *snapshot_new(const struct props *one, const struct props *two)
-{
-	struct snapshot *s = malloc(sizeof(*s) + one->block_size + two->block_size);
-
-	if (!s)
-		return NULL;
-	s->refs = 1;
-	s->size = props_write_block(one, PROPS_GUEST | PROPS_HOST, s->block);
-	s->size += props_write_block(two, PROPS_GUEST | PROPS_HOST, s->block + s->size);
-	return s;
 }
 
 /* ---- messages ---- */
@@ -171,78 +139,29 @@ static int send_block(struct view *v, const char *block, size_t size)
 	return consumer_send_now(v->c, &m, size, -1);
 }
 
-/* Names of what is in from and not in to; how many bytes. */
-static size_t write_removals(const struct props *from, const struct props *to, char *block)
-{
-	size_t i, size = 0, len;
-
-	for (i = 0; i < from->n; i++) {
-		if (props_get(to, from->v[i].name))
-			continue;
-		len = strlen(from->v[i].name) + 1;
-		memcpy(block + size, from->v[i].name, len);
-		size += len;
-	}
-	return size;
-}
-
-/* What is in to and not the same in from. */
-static size_t write_changes(const struct props *from, const struct props *to, char *block)
-{
-	size_t i, size = 0;
-
-	for (i = 0; i < to->n; i++) {
-		const struct prop *p = &to->v[i];
-		const char *old = props_get(from, p->name);
-		const size_t name = strlen(p->name), value = strlen(p->value) + 1;
-
-		if (old && strcmp(old, p->value) == 0)
-			continue;
-		memcpy(block + size, p->name, name);
-		block[size + name] = '=';
-		memcpy(block + size + name + 1, p->value, value);
-		size += name + 1 + value;
-	}
-	return size;
-}
-
 /*
  * Everything that changed since it was told, in one message or, should there be too much,
  * what is gone in a first one.
  */
 static int send_properties(struct view *v)
 {
-	static const struct props none;
-	_cleanup_(cleanup_props) struct props from = { 0 };
-	_cleanup_(cleanup_props) struct props to = { 0 };
+	struct snapshot *rest = NULL;
 	char block[2 * PROPS_BLOCK_MAX];
-	struct snapshot *rest;
-	size_t removals, size;
+	size_t size;
 	int r;
 
-	if (props_apply(&from, v->told->block, v->told->size) < 0 ||
-	    props_apply(&to, v->now->block, v->now->size) < 0)
-		return -ENOMEM;
-	removals = write_removals(&from, &to, block);
-	size = removals + write_changes(&from, &to, block + removals);
-	if (size > PROPS_BLOCK_MAX) {
-		r = send_block(v, block, removals);
+	do {
+		r = snapshot_diff(v->told, v->now, block, &size, &rest);
 		if (r == 0)
-			r = props_apply(&from, block, removals);
-		if (r < 0)
+			r = send_block(v, block, size);
+		if (r < 0) {
+			snapshot_unref(rest);
 			return r;
-		rest = snapshot_new(&from, &none);
-		if (!rest)
-			return -ENOMEM;
+		}
 		snapshot_unref(v->told);
 		v->told = rest;
-		memmove(block, block + removals, size - removals);
-		size -= removals;
-	}
-	r = send_block(v, block, size);
-	if (r == 0)
-		snapshot_set(&v->told, v->now);
-	return r;
+	} while (v->told != v->now);
+	return 0;
 }
 
 /* ---- views ---- */

@@ -46,7 +46,7 @@ static void remove_stale(const struct sockaddr_un *addr, int type)
 		unlink(addr->sun_path);
 }
 
-static int listen_at(const char *path, int type)
+static int listen_at(const char *path, int type, mode_t mode)
 {
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
 	_cleanup_close_ int fd = -1;
@@ -63,7 +63,7 @@ static int listen_at(const char *path, int type)
 	fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;
-	mask = umask(0177); /* for the owner alone, from the first moment */
+	mask = umask(~mode & 0777); /* so it is from the first moment */
 	r = bind(fd, (const struct sockaddr *)&addr, sizeof(addr)) < 0 ? -errno : 0;
 	umask(mask);
 	if (r == 0 && listen(fd, 16) < 0)
@@ -163,7 +163,8 @@ static int set_up(struct daemon *d)
 
 	/* The consumers' first: whoever sees the VMM's socket finds both. */
 	if (d->options.consumer_path) {
-		consumers = listen_at(d->options.consumer_path, SOCK_SEQPACKET);
+		consumers = listen_at(d->options.consumer_path, SOCK_SEQPACKET,
+				      d->options.consumer_mode);
 		if (consumers < 0)
 			return consumers;
 		d->made_consumers = true;
@@ -175,7 +176,7 @@ static int set_up(struct daemon *d)
 		return r;
 	if (!d->options.socket_path)
 		return 0;
-	d->listener = listen_at(d->options.socket_path, SOCK_STREAM);
+	d->listener = listen_at(d->options.socket_path, SOCK_STREAM, 0600);
 	if (d->listener < 0)
 		return d->listener;
 	d->made_socket = true;

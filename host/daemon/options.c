@@ -29,6 +29,10 @@ enum option_id {
 	OPT_MAX_TOTAL_SIZE,
 	OPT_MAX_RANGES,
 	OPT_MAX_CONSUMERS,
+	OPT_CONSUMER_MODE,
+	OPT_ALLOW_UID,
+	OPT_ALLOW_GID,
+	OPT_RELEASE_TIMEOUT,
 	OPT_ONCE,
 	OPT_LOG_LEVEL,
 	OPT_HELP,
@@ -50,6 +54,10 @@ static const struct option long_options[] = {
 	{ "max-total-size", required_argument, NULL, OPT_MAX_TOTAL_SIZE },
 	{ "max-ranges", required_argument, NULL, OPT_MAX_RANGES },
 	{ "max-consumers", required_argument, NULL, OPT_MAX_CONSUMERS },
+	{ "consumer-mode", required_argument, NULL, OPT_CONSUMER_MODE },
+	{ "allow-uid", required_argument, NULL, OPT_ALLOW_UID },
+	{ "allow-gid", required_argument, NULL, OPT_ALLOW_GID },
+	{ "release-timeout", required_argument, NULL, OPT_RELEASE_TIMEOUT },
 	{ "once", no_argument, NULL, OPT_ONCE },
 	{ "log-level", required_argument, NULL, OPT_LOG_LEVEL },
 	{ "help", no_argument, NULL, OPT_HELP },
@@ -75,6 +83,12 @@ static void help(void)
 	     "  --max-total-size=SIZE   of all buffers (4G)\n"
 	     "  --max-ranges=N          of one buffer (262144)\n"
 	     "  --max-consumers=N       connected at a time (16)\n"
+	     "  --consumer-mode=MODE    of the consumers' socket, octal (0600)\n"
+	     "  --allow-uid=USER[:RIGHTS[:APPLICATION]]\n"
+	     "  --allow-gid=GROUP[:RIGHTS[:APPLICATION]]\n"
+	     "                          let others in too; rights: see (default), properties,\n"
+	     "                          zero-copy, all\n"
+	     "  --release-timeout=TIME  a consumer can hold an update, 0: for ever (10s)\n"
 	     "  --once                  end when the first VMM closes the device\n"
 	     "  --log-level=LEVEL       err, warn, info (default) or debug\n"
 	     "  --help, --version\n"
@@ -113,6 +127,42 @@ static bool parse_number(const char *s, uint64_t max, uint64_t *value)
 	if (errno || *end || !*value || *value > max >> shift)
 		return false;
 	*value <<= shift;
+	return true;
+}
+
+/* Seconds, or with "ms" milliseconds, up to an hour. */
+static bool parse_duration(const char *s, uint64_t *ns)
+{
+	unsigned long long n;
+	uint64_t unit = 1000000000;
+	char *end;
+
+	if (*s < '0' || *s > '9')
+		return false;
+	errno = 0;
+	n = strtoull(s, &end, 10);
+	if (strcmp(end, "ms") == 0)
+		unit = 1000000;
+	else if (*end && strcmp(end, "s") != 0)
+		return false;
+	if (errno || n > 3600 * (1000000000 / unit))
+		return false;
+	*ns = n * unit;
+	return true;
+}
+
+static bool parse_mode(const char *s, mode_t *mode)
+{
+	unsigned long n;
+	char *end;
+
+	if (*s < '0' || *s > '7')
+		return false;
+	errno = 0;
+	n = strtoul(s, &end, 8);
+	if (errno || *end || n > 0777)
+		return false;
+	*mode = (mode_t)n;
 	return true;
 }
 
@@ -238,6 +288,36 @@ static int device_option(int id, const char *name, const char *arg, struct optio
 	}
 }
 
+/* Who may connect, and what for; as device_option(). */
+static int consumer_option(int id, const char *name, const char *arg, struct options *o)
+{
+	const char *wrong;
+	uint64_t n;
+
+	switch (id) {
+	case OPT_MAX_CONSUMERS:
+		if (!parse_number(arg, 1024, &n))
+			return usage(name, arg, "a number up to 1024");
+		o->backend.max_consumers = (unsigned int)n;
+		return -1;
+	case OPT_CONSUMER_MODE:
+		return parse_mode(arg, &o->consumer_mode) ? -1 :
+			usage(name, arg, "an octal number up to 0777");
+	case OPT_ALLOW_UID:
+	case OPT_ALLOW_GID:
+		wrong = access_add_rule(&o->backend.access, arg, id == OPT_ALLOW_GID);
+		if (!wrong)
+			return -1;
+		log_err("--%s=%s: %s (see --help)", name, arg, wrong);
+		return 2;
+	case OPT_RELEASE_TIMEOUT:
+		return parse_duration(arg, &o->backend.release_timeout_ns) ? -1 :
+			usage(name, arg, "a number of seconds up to 3600, or of milliseconds as 500ms");
+	default:
+		return 0;
+	}
+}
+
 static int program_option(int id, const char *name, const char *arg, struct options *o)
 {
 	uint64_t n;
@@ -263,11 +343,6 @@ static int program_option(int id, const char *name, const char *arg, struct opti
 		if (word < 0)
 			return usage(name, arg, "auto, udmabuf, copy or memfd");
 		o->backend.export_mode = word;
-		return -1;
-	case OPT_MAX_CONSUMERS:
-		if (!parse_number(arg, 1024, &n))
-			return usage(name, arg, "a number up to 1024");
-		o->backend.max_consumers = (unsigned int)n;
 		return -1;
 	case OPT_ONCE:
 		o->once = true;
@@ -296,7 +371,12 @@ static void defaults(struct options *o)
 {
 	struct virtio_bufshare_config *device = &o->backend.device;
 
-	*o = (struct options){ .fd = -1, .backend.max_consumers = 16 };
+	*o = (struct options){
+		.fd = -1,
+		.consumer_mode = 0600,
+		.backend.max_consumers = 16,
+		.backend.release_timeout_ns = 10000000000,
+	};
 	device->magic = htole32(VIRTIO_BUFSHARE_MAGIC);
 	device->version = htole32(VIRTIO_BUFSHARE_VERSION);
 	device->caps = htole64(VIRTIO_BUFSHARE_CAP_HOST_PROPERTIES);
@@ -323,6 +403,8 @@ int options_parse(int argc, char **argv, struct options *o)
 		const char *name = id == '?' ? "" : long_options[index].name;
 
 		r = device_option(id, name, optarg, o);
+		if (r == 0)
+			r = consumer_option(id, name, optarg, o);
 		if (r == 0)
 			r = program_option(id, name, optarg, o);
 		if (r >= 0)

@@ -3,6 +3,7 @@
 #define BUFSHARE_DAEMON_OPTIONS_H
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 #include "host/daemon/backend.h"
 
@@ -10,6 +11,7 @@ struct options {
 	const char *socket_path; /* NULL: fd */
 	int fd; /* -1: socket_path */
 	char *consumer_path; /* NULL: no consumers */
+	mode_t consumer_mode; /* of that socket */
 	bool once;
 	struct backend_config backend;
 };
