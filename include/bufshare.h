@@ -325,8 +325,8 @@ int bufshare_buffer_update(struct bufshare_buffer *buf, const struct bufshare_re
 /*
  * An update with all there is. Fields whose flag is not set are 0, as is what is not
  * used. The host is told when all acquire fences are signalled, which nobody waits for;
- * the release fence is signalled when the update is released. Syncobjs are handles of
- * bufshare_device_get_fd(), made and waited for with libdrm.
+ * the release fence is signalled when the update is released, or the registration ends.
+ * Syncobjs are handles of bufshare_device_get_fd(), made and waited for with libdrm.
  */
 struct bufshare_update {
 	struct bufshare_buffer *buffer;
@@ -345,8 +345,9 @@ struct bufshare_update {
 /*
  * Updates n buffers of the device, 1 to BUFSHARE_MAX_UPDATES and each once, as
  * bufshare_buffer_update() does: all of them or none. Makes one system call and
- * allocates nothing. -EINVAL also: a buffer of another device, a fence that is none;
- * -EOPNOTSUPP: fences without BUFSHARE_FEATURE_FENCES.
+ * allocates nothing. -EINVAL also: a buffer of another device, a fence that is none or a
+ * syncobj that has none yet; -EBUSY: 64 updates of a buffer have fences that are not
+ * signalled; -EOPNOTSUPP: fences without BUFSHARE_FEATURE_FENCES.
  */
 int bufshare_device_update(struct bufshare_device *dev, struct bufshare_update *updates, size_t n);
 

@@ -36,6 +36,9 @@ compare lib/.libs/libbufshare.so "$srcdir/lib/libbufshare.map" "$srcdir/include/
 	'^bufshare_[^h]' "$srcdir"/man/libbufshare.3 "$srcdir"/man/bufshare_device.3 \
 	"$srcdir"/man/bufshare_buffer.3 "$srcdir"/man/bufshare_property.3 "$srcdir"/man/bufshare_event.3 \
 	"$srcdir"/man/bufshare_update.3
+[ ! -f lib/libbufshare-gbm.la ] || # built where libgbm is
+	compare lib/.libs/libbufshare-gbm.so "$srcdir/lib/libbufshare-gbm.map" \
+		"$srcdir/include/bufshare-gbm.h" '^bufshare_gbm_' "$srcdir"/man/bufshare_gbm.3
 compare host/lib/.libs/libbufshare-host.so "$srcdir/host/lib/libbufshare-host.map" \
 	"$srcdir/include/bufshare-host.h" '^bufshare_host_' "$srcdir"/man/*.3
 exit "$failed"

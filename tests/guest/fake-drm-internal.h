@@ -17,7 +17,7 @@
 #define FAKE_MAX_HANDLES 256
 #define FAKE_MAX_FAULTS 16
 #define FAKE_MAX_SYNCOBJS 16
-#define FAKE_MAX_FENCES 64 /* updates with fences that are not released, of one buffer */
+#define FAKE_MAX_FENCES DRM_BUFSHARE_MAX_OUTSTANDING /* of one buffer */
 #define FAKE_NUM_CALLS 256 /* ioctl numbers */
 #define FAKE_PATH_MAX 256
 

@@ -119,6 +119,16 @@ int fake_syncobj_signal(struct fake_file *file, void *data)
 
 /* ---- of updates ---- */
 
+static unsigned int outstanding(struct fake_device *dev, uint64_t id)
+{
+	const struct fake_buffer *buf = fake_buffer_find(dev, id);
+	unsigned int i, n = 0;
+
+	for (i = 0; buf && i < FAKE_MAX_FENCES; i++)
+		n += buf->fences[i].seq != 0;
+	return n;
+}
+
 int fake_fences_check(struct fake_file *file, const struct drm_bufshare_update_entry *entry)
 {
 	const bool fd = entry->flags & DRM_BUFSHARE_UPDATE_IN_FENCE_FD;
@@ -135,7 +145,7 @@ int fake_fences_check(struct fake_file *file, const struct drm_bufshare_update_e
 		return -EINVAL;
 	if ((in && !lookup(file, entry->in_syncobj)) || (out && !lookup(file, entry->release_syncobj)))
 		return -ENOENT;
-	return 0;
+	return entry->flags && outstanding(file->dev, entry->id) == FAKE_MAX_FENCES ? -EBUSY : 0;
 }
 
 void fake_fences_take(struct fake_buffer *buf, const struct drm_bufshare_update_entry *entry)

@@ -93,6 +93,25 @@ static void test_acquire_syncobj(void **state)
 	bufshare_buffer_unref(buf);
 }
 
+static void test_too_many(void **state)
+{
+	struct guest *g = *state;
+	struct bufshare_buffer *buf = guest_registered(g);
+	struct bufshare_update update = {
+		.buffer = buf,
+		.flags = BUFSHARE_UPDATE_ACQUIRE_SYNCOBJ,
+		.acquire_syncobj = syncobj_new(g),
+	};
+	int i;
+
+	for (i = 0; i < DRM_BUFSHARE_MAX_OUTSTANDING; i++)
+		assert_int_equal(bufshare_device_update(g->dev, &update, 1), 0);
+	assert_int_equal(bufshare_device_update(g->dev, &update, 1), -EBUSY);
+	fake_host_release(g->fake, bufshare_buffer_get_id(buf), 1, 0);
+	assert_int_equal(bufshare_device_update(g->dev, &update, 1), 0);
+	bufshare_buffer_unref(buf);
+}
+
 static void test_acquire_implicit(void **state)
 {
 	struct guest *g = *state;
@@ -289,6 +308,7 @@ int main(void)
 		guest_test(test_acquire_fd),
 		guest_test(test_acquire_syncobj),
 		guest_test(test_acquire_implicit),
+		guest_test(test_too_many),
 		guest_test(test_release_syncobj),
 		guest_test(test_fences_wrong),
 		machine_test(test_no_fences),

@@ -1,2 +1,0 @@
-#include <bufshare-host.h>
-typedef int only_the_header; /* a file of C declares something */

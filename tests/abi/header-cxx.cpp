@@ -1,2 +1,0 @@
-#include <bufshare.h>
-#include <bufshare-host.h>
