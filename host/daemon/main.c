@@ -13,6 +13,7 @@
 
 #include "common/cleanup.h"
 #include "host/daemon/backend.h"
+#include "host/daemon/descriptors.h"
 #include "host/daemon/log.h"
 #include "host/daemon/loop.h"
 #include "host/daemon/options.h"
@@ -150,9 +151,12 @@ static int serve(struct daemon *d)
 
 static int set_up(struct daemon *d)
 {
+	struct virtio_bufshare_config *device = &d->options.backend.device;
 	struct loop_source *ignored;
 	int r, consumers = -1;
 
+	device->max_buffers =
+		htole32(descriptors_for_buffers(le32toh(device->max_buffers)));
 	r = loop_new(&d->loop);
 	if (r == 0)
 		r = loop_add_signal(d->loop, SIGTERM, on_signal, d, &ignored);
