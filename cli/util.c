@@ -180,13 +180,17 @@ int wait_for(const struct ctl *ctl, int fd, uint64_t deadline_ns)
 
 bool parse_u64(const char *s, uint64_t max, uint64_t *value)
 {
+	uint64_t n;
 	char *end;
 
 	if (*s < '0' || *s > '9')
 		return false;
 	errno = 0;
-	*value = strtoull(s, &end, 10);
-	return !errno && !*end && *value <= max;
+	n = strtoull(s, &end, 10);
+	if (errno || *end || n > max)
+		return false;
+	*value = n;
+	return true;
 }
 
 bool parse_seconds(const char *s, uint64_t *ns)
