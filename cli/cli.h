@@ -96,6 +96,7 @@ enum global_option {
 	GLOBAL_NO_LEGEND,
 };
 
+int cmd_bench(struct ctl *ctl, int argc, char **argv);
 int cmd_buffers_guest(struct ctl *ctl, int argc, char **argv);
 int cmd_buffers_host(struct ctl *ctl, int argc, char **argv);
 int cmd_capture_host(struct ctl *ctl, int argc, char **argv);

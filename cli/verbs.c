@@ -86,6 +86,11 @@ const struct verb verbs[] = {
 	{ "doctor", "", "check all there is, from the driver to the host and back", NULL,
 	  cmd_doctor_guest, NULL },
 
+	{ "bench", "", "measure what sharing costs, against copying",
+	  OPTIONS({ 'b', "buffers", "N", "how many small ones are updated in turn (32)" },
+		  { 'n', "turns", "N", "how often everything is measured (11)" }),
+	  cmd_bench, NULL },
+
 	{ "qemu-args", "", "print how a VM gets the device",
 	  OPTIONS({ 's', "socket", "PATH", "of the daemon; repeatable (/tmp/bufshare)", 0,
 		    COMPLETE_FILE },
