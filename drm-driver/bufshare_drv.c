@@ -227,6 +227,31 @@ static void bufshare_remove(struct virtio_device *vdev)
 	drm_dev_put(bdev->drm);
 }
 
+static int __maybe_unused bufshare_freeze(struct virtio_device *vdev)
+{
+	bufshare_vq_freeze(vdev->priv);
+	return 0;
+}
+
+/* A device that does not come back is like one that was unplugged. */
+static int __maybe_unused bufshare_restore(struct virtio_device *vdev)
+{
+	struct bufshare_device *bdev = vdev->priv;
+	struct bufshare_config config = {};
+	int ret;
+
+	ret = read_config(vdev, &config);
+	if (!ret)
+		ret = bufshare_vq_restore(bdev);
+	if (!ret)
+		return 0;
+
+	dev_err(&vdev->dev, "the device did not come back from a suspension or reset (%d)\n", ret);
+	bufshare_vq_stop(bdev);
+	bufshare_files_lost(bdev);
+	return ret;
+}
+
 static const struct virtio_device_id bufshare_ids[] = {
 	{ VIRTIO_BUFSHARE_ID, VIRTIO_DEV_ANY_ID },
 	{ 0 },
@@ -239,6 +264,7 @@ static struct virtio_driver bufshare_driver = {
 	.id_table = bufshare_ids,
 	.probe = bufshare_probe,
 	.remove = bufshare_remove,
+	BUFSHARE_COMPAT_POWER(bufshare_freeze, bufshare_restore)
 };
 module_virtio_driver(bufshare_driver);
 

@@ -71,6 +71,13 @@ enum bufshare_recovery {
 	BUFSHARE_RECOVERY_REGISTER,
 };
 
+/* What a suspension leaves of the device. */
+enum bufshare_power {
+	BUFSHARE_AWAKE,
+	BUFSHARE_FALLING_ASLEEP, /* no recovery begins */
+	BUFSHARE_ASLEEP, /* the device is reset, and there are no queues */
+};
+
 /**
  * struct bufshare_device - a device; lives as long as its drm_device
  * @drm: what it is part of
@@ -83,6 +90,7 @@ enum bufshare_recovery {
  * @recovery_work: registers everything again
  * @lock: protects all that follows
  * @running: the queues take buffers; once false, it stays so
+ * @power: other than AWAKE only while the guest is suspended, or the device reset
  * @lost: files have had their last event
  * @recovery: other than NONE: ordinary requests wait in the backlog
  * @restart_again: the device restarted in the middle of the recovery
@@ -117,6 +125,7 @@ struct bufshare_device {
 
 	spinlock_t lock;
 	bool running;
+	enum bufshare_power power;
 	bool lost;
 	enum bufshare_recovery recovery;
 	bool restart_again;
@@ -453,6 +462,7 @@ void bufshare_files_lost(struct bufshare_device *bdev);
 
 /* bufshare_recovery.c */
 void bufshare_recovery_start_locked(struct bufshare_device *bdev);
+void bufshare_recovery_resume_locked(struct bufshare_device *bdev);
 void bufshare_recovery_work(struct work_struct *work);
 
 /* bufshare_request.c */
@@ -478,6 +488,8 @@ int bufshare_call(struct bufshare_request *req);
 int bufshare_vq_init(struct bufshare_device *bdev);
 void bufshare_vq_stop(struct bufshare_device *bdev);
 void bufshare_vq_fini(struct bufshare_device *bdev);
+void bufshare_vq_freeze(struct bufshare_device *bdev);
+int bufshare_vq_restore(struct bufshare_device *bdev);
 
 /* bufshare_sysfs.c */
 int bufshare_sysfs_add(struct bufshare_device *bdev);

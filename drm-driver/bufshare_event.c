@@ -363,7 +363,8 @@ void bufshare_files_lost(struct bufshare_device *bdev)
 	spin_lock(&bdev->lock);
 	bdev->lost = true;
 	list_for_each_entry(bfile, &bdev->files, link) {
-		send_reserved(bfile, bfile->lost);
+		if (bfile->lost)
+			send_reserved(bfile, bfile->lost);
 		bfile->lost = NULL;
 	}
 	spin_unlock(&bdev->lock);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /*
- * After a restart of the host side it knows nothing. The driver resumes the epoch and
+ * After a restart of the host side, or a suspension, it knows nothing. The driver resumes the epoch and
  * registers all buffers again; meanwhile, what programs ask for waits in the backlog.
  */
 #include <linux/err.h>
@@ -14,7 +14,8 @@
 void bufshare_recovery_start_locked(struct bufshare_device *bdev)
 {
 	lockdep_assert_held(&bdev->lock);
-	if (!bdev->running)
+	/* After a suspension there is one anyway. */
+	if (!bdev->running || bdev->power != BUFSHARE_AWAKE)
 		return;
 	switch (bdev->recovery) {
 	case BUFSHARE_RECOVERY_NONE:
@@ -28,6 +29,17 @@ void bufshare_recovery_start_locked(struct bufshare_device *bdev)
 		bdev->restart_again = true;
 		break;
 	}
+}
+
+/* The device was reset, whatever had been begun before. */
+void bufshare_recovery_resume_locked(struct bufshare_device *bdev)
+{
+	lockdep_assert_held(&bdev->lock);
+	if (!bdev->running)
+		return;
+	bdev->recovery = BUFSHARE_RECOVERY_INIT;
+	queue_work(bdev->wq, &bdev->recovery_work);
+	queue_work(bdev->wq, &bdev->queue_work);
 }
 
 /* Nobody holds what the host side was told before it restarted. */
@@ -186,10 +198,10 @@ void bufshare_recovery_work(struct work_struct *work)
 
 	if (!ret)
 		dev_info_ratelimited(bdev->drm->dev,
-				     "the host side restarted; %u buffers are registered again\n",
+				     "the host side began anew; %u buffers are registered again\n",
 				     count);
 	else if (ret != -ENODEV)
 		drm_err_ratelimited(bdev->drm,
-				    "the host side restarted and is of no use: all buffers are lost (%d)\n",
+				    "the host side began anew and is of no use: all buffers are lost (%d)\n",
 				    ret);
 }

@@ -248,7 +248,7 @@ void bufshare_flush_locked(struct bufshare_device *bdev)
 	int ret;
 
 	lockdep_assert_held(&bdev->lock);
-	if (!bdev->running)
+	if (!bdev->running || bdev->power == BUFSHARE_ASLEEP)
 		return;
 
 	list_for_each_entry_safe(req, next, &bdev->backlog, link) {

@@ -12,6 +12,11 @@
 /* Events taken in one go, so that a device cannot keep the worker to itself. */
 #define BUFSHARE_EVENT_BATCH	256
 
+static bool is_usable(const struct bufshare_device *bdev)
+{
+	return bdev->running && bdev->power != BUFSHARE_ASLEEP;
+}
+
 static void handle_answers(struct bufshare_device *bdev)
 {
 	struct bufshare_request *req, *next;
@@ -21,7 +26,7 @@ static void handle_answers(struct bufshare_device *bdev)
 	int result;
 
 	spin_lock(&bdev->lock);
-	if (bdev->running) {
+	if (is_usable(bdev)) {
 		do {
 			virtqueue_disable_cb(bdev->ctrl_vq);
 			while ((req = virtqueue_get_buf(bdev->ctrl_vq, &len))) {
@@ -66,7 +71,7 @@ static bool take_event(struct bufshare_device *bdev, struct virtio_bufshare_even
 	struct virtio_bufshare_event *event = NULL;
 
 	spin_lock(&bdev->lock);
-	if (bdev->running)
+	if (is_usable(bdev))
 		event = virtqueue_get_buf(bdev->event_vq, len);
 	if (event) {
 		memcpy(copy, event, sizeof(*copy));
@@ -91,7 +96,7 @@ static bool handle_events(struct bufshare_device *bdev)
 			bufshare_bad_message(bdev, "size of an event", len);
 	}
 	spin_lock(&bdev->lock);
-	if (bdev->running) {
+	if (is_usable(bdev)) {
 		virtqueue_kick(bdev->event_vq);
 		done = virtqueue_enable_cb(bdev->event_vq);
 	}
@@ -133,6 +138,21 @@ static u32 max_ranges(struct bufshare_device *bdev)
 		     VIRTIO_BUFSHARE_MAX_RANGES);
 }
 
+/* Unless a suspension did it already. */
+static void delete_queues(struct bufshare_device *bdev)
+{
+	if (!bdev->ctrl_vq)
+		return;
+	virtio_reset_device(bdev->vdev);
+	while (virtqueue_detach_unused_buf(bdev->ctrl_vq))
+		;
+	while (virtqueue_detach_unused_buf(bdev->event_vq))
+		;
+	bdev->vdev->config->del_vqs(bdev->vdev);
+	bdev->ctrl_vq = NULL;
+	bdev->event_vq = NULL;
+}
+
 static int fill_event_queue(struct bufshare_device *bdev)
 {
 	unsigned int i;
@@ -147,8 +167,7 @@ static int fill_event_queue(struct bufshare_device *bdev)
 	return 0;
 }
 
-/* On success the queues run, and bufshare_vq_stop() and bufshare_vq_fini() end them. */
-int bufshare_vq_init(struct bufshare_device *bdev)
+static int find_queues(struct bufshare_device *bdev)
 {
 	struct virtqueue_info info[VIRTIO_BUFSHARE_NUM_QUEUES] = {
 		[VIRTIO_BUFSHARE_QUEUE_CONTROL] = { .name = "control", .callback = queue_callback },
@@ -157,34 +176,50 @@ int bufshare_vq_init(struct bufshare_device *bdev)
 	struct virtqueue *vqs[VIRTIO_BUFSHARE_NUM_QUEUES];
 	int ret;
 
+	ret = bufshare_compat_find_vqs(bdev->vdev, ARRAY_SIZE(vqs), vqs, info);
+	if (ret)
+		return ret;
+
+	bdev->ctrl_vq = vqs[VIRTIO_BUFSHARE_QUEUE_CONTROL];
+	bdev->event_vq = vqs[VIRTIO_BUFSHARE_QUEUE_EVENT];
+	if (virtqueue_get_vring_size(bdev->ctrl_vq) >= 4)
+		return 0;
+
+	dev_err(&bdev->vdev->dev, "the control queue has only %u entries\n",
+		virtqueue_get_vring_size(bdev->ctrl_vq));
+	delete_queues(bdev);
+	return -EINVAL;
+}
+
+static void set_limits(struct bufshare_device *bdev)
+{
+	bdev->max_piece = clamp_t(size_t, virtio_max_dma_size(bdev->vdev), PAGE_SIZE, INT_MAX) &
+			  PAGE_MASK;
+	bdev->config.max_ranges = min(bdev->config.max_ranges, max_ranges(bdev));
+	bdev->num_events = min_t(unsigned int, BUFSHARE_NUM_EVENTS,
+				 virtqueue_get_vring_size(bdev->event_vq));
+}
+
+/* On success the queues run, and bufshare_vq_stop() and bufshare_vq_fini() end them. */
+int bufshare_vq_init(struct bufshare_device *bdev)
+{
+	int ret;
+
 	INIT_WORK(&bdev->queue_work, queue_work_func);
 	INIT_WORK(&bdev->recovery_work, bufshare_recovery_work);
 	bdev->wq = alloc_workqueue("virtio-bufshare", WQ_UNBOUND, 0);
 	if (!bdev->wq)
 		return -ENOMEM;
 
-	ret = bufshare_compat_find_vqs(bdev->vdev, ARRAY_SIZE(vqs), vqs, info);
+	ret = find_queues(bdev);
 	if (ret)
 		goto err_destroy_wq;
 
-	bdev->ctrl_vq = vqs[VIRTIO_BUFSHARE_QUEUE_CONTROL];
-	bdev->event_vq = vqs[VIRTIO_BUFSHARE_QUEUE_EVENT];
-	ret = -EINVAL;
-	if (virtqueue_get_vring_size(bdev->ctrl_vq) < 4) {
-		dev_err(&bdev->vdev->dev, "the control queue has only %u entries\n",
-			virtqueue_get_vring_size(bdev->ctrl_vq));
-		goto err_del_vqs;
-	}
-	bdev->max_piece = clamp_t(size_t, virtio_max_dma_size(bdev->vdev), PAGE_SIZE, INT_MAX) &
-			  PAGE_MASK;
-	bdev->config.max_ranges = min(bdev->config.max_ranges, max_ranges(bdev));
-
-	bdev->num_events = min_t(unsigned int, BUFSHARE_NUM_EVENTS,
-				 virtqueue_get_vring_size(bdev->event_vq));
+	set_limits(bdev);
 	bdev->events = kcalloc(bdev->num_events, sizeof(*bdev->events), GFP_KERNEL);
 	ret = -ENOMEM;
 	if (!bdev->events)
-		goto err_del_vqs;
+		goto err_delete_queues;
 
 	virtio_device_ready(bdev->vdev);
 	bdev->running = true;
@@ -197,8 +232,8 @@ err_stop:
 	bufshare_vq_stop(bdev);
 	bufshare_vq_fini(bdev);
 	return ret;
-err_del_vqs:
-	bdev->vdev->config->del_vqs(bdev->vdev);
+err_delete_queues:
+	delete_queues(bdev);
 err_destroy_wq:
 	destroy_workqueue(bdev->wq);
 	return ret;
@@ -229,12 +264,7 @@ void bufshare_vq_fini(struct bufshare_device *bdev)
 	struct bufshare_request *req, *next;
 	LIST_HEAD(unanswered);
 
-	virtio_reset_device(bdev->vdev);
-	while (virtqueue_detach_unused_buf(bdev->ctrl_vq))
-		;
-	while (virtqueue_detach_unused_buf(bdev->event_vq))
-		;
-	bdev->vdev->config->del_vqs(bdev->vdev);
+	delete_queues(bdev);
 	/* The works touch the queues only while running. */
 	cancel_work_sync(&bdev->queue_work);
 	cancel_work_sync(&bdev->recovery_work);
@@ -252,4 +282,67 @@ void bufshare_vq_fini(struct bufshare_device *bdev)
 	kfree(bdev->events);
 	bdev->events = NULL;
 	destroy_workqueue(bdev->wq);
+}
+
+/* Waits until no recovery is under way, and lets none begin. */
+static void hold_recovery(struct bufshare_device *bdev)
+{
+	spin_lock(&bdev->lock);
+	bdev->power = BUFSHARE_FALLING_ASLEEP;
+	spin_unlock(&bdev->lock);
+	cancel_work_sync(&bdev->recovery_work);
+}
+
+/*
+ * The device is reset, and forgets everything. Requests that it did not answer are sent once
+ * more when it is awake, or end as if it had restarted; others wait in the backlog.
+ */
+void bufshare_vq_freeze(struct bufshare_device *bdev)
+{
+	struct bufshare_request *req, *next;
+	LIST_HEAD(unanswered);
+
+	hold_recovery(bdev);
+	/* What it has answered needs not be done again. */
+	queue_work(bdev->wq, &bdev->queue_work);
+	flush_work(&bdev->queue_work);
+	spin_lock(&bdev->lock);
+	bdev->power = BUFSHARE_ASLEEP;
+	list_splice_tail_init(&bdev->in_flight, &unanswered);
+	spin_unlock(&bdev->lock);
+
+	delete_queues(bdev);
+	list_for_each_entry_safe(req, next, &unanswered, link) {
+		list_del_init(&req->link);
+		if (!bufshare_request_restart(req))
+			bufshare_request_finish(req, -ESTALE);
+	}
+}
+
+/* The other way round. The recovery that begins with it makes everything known again. */
+int bufshare_vq_restore(struct bufshare_device *bdev)
+{
+	int ret;
+
+	ret = find_queues(bdev);
+	if (ret)
+		return ret;
+	if (max_ranges(bdev) < bdev->config.max_ranges ||
+	    virtqueue_get_vring_size(bdev->event_vq) < bdev->num_events) {
+		dev_err(&bdev->vdev->dev, "the device came back with smaller queues\n");
+		delete_queues(bdev);
+		return -EINVAL;
+	}
+
+	virtio_device_ready(bdev->vdev);
+	spin_lock(&bdev->lock);
+	ret = fill_event_queue(bdev);
+	if (!ret) {
+		bdev->power = BUFSHARE_AWAKE;
+		bufshare_recovery_resume_locked(bdev);
+	}
+	spin_unlock(&bdev->lock);
+	if (ret)
+		delete_queues(bdev);
+	return ret;
 }

@@ -7,6 +7,7 @@
 #include <linux/iommu.h>
 #include <linux/ioport.h>
 #include <linux/mm.h>
+#include <linux/pm.h>
 #include <linux/version.h>
 #include <linux/virtio_config.h>
 
@@ -37,6 +38,21 @@
 	.date = "0",
 #else
 #define BUFSHARE_COMPAT_DRIVER
+#endif
+
+/* What of struct virtio_driver is about suspensions, and resets of the device alone. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(7, 2, 0)
+#define BUFSHARE_COMPAT_POWER(freeze_func, restore_func) \
+	.freeze = pm_sleep_ptr(freeze_func), \
+	.restore = pm_sleep_ptr(restore_func), \
+	.reset_prepare = freeze_func, \
+	.reset_done = restore_func,
+#elif LINUX_VERSION_CODE >= KERNEL_VERSION(6, 12, 0) || defined(CONFIG_PM)
+#define BUFSHARE_COMPAT_POWER(freeze_func, restore_func) \
+	.freeze = pm_sleep_ptr(freeze_func), \
+	.restore = pm_sleep_ptr(restore_func),
+#else
+#define BUFSHARE_COMPAT_POWER(freeze_func, restore_func)
 #endif
 
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 11, 0)

@@ -281,6 +281,73 @@ static void many_at_once(void)
 	expect(list.count == 0);
 }
 
+static void write_file(const char *path, const char *text)
+{
+	FILE *file = fopen(path, "we");
+
+	expect(file);
+	expect(fputs(text, file) >= 0);
+	expect(fclose(file) == 0);
+}
+
+/* Everything but the last step: devices are suspended and, after a while, resumed. */
+static void suspend(void)
+{
+	write_file("/sys/power/pm_test", "devices");
+	write_file("/sys/power/state", "mem");
+	write_file("/sys/power/pm_test", "none");
+}
+
+static bool is_event(const struct drm_bufshare_event *event, uint32_t type)
+{
+	return event->base.type == type;
+}
+
+/*
+ * All buffers are as they were, with the same ids, and what was given to the host came back.
+ * A program that goes on drawing notices nothing.
+ */
+static void suspend_resumes(void)
+{
+	int fd = open_node(node.render), status, i;
+	struct drm_bufshare_update_entry entries[4];
+	struct drm_bufshare_info before[4], after;
+	struct drm_bufshare_event event;
+	bool restarted = false;
+	pid_t pid;
+
+	if (access("/sys/power/pm_test", W_OK) < 0)
+		skip("this kernel cannot test suspending");
+	for (i = 0; i < 4; i++) {
+		entries[i] = update_entry(register_new(fd, 1 << 16));
+		expect_ok(update(fd, &entries[i], 1));
+		expect_event(fd, DRM_BUFSHARE_EVENT_RELEASED, entries[i].id);
+		before[i] = get_info(fd, entries[i].id);
+	}
+	pid = fork();
+	expect(pid >= 0);
+	if (pid == 0)
+		busy(7);
+
+	suspend();
+	expect(waitpid(pid, &status, WNOHANG) == 0);
+	expect(kill(pid, SIGKILL) == 0);
+	expect(waitpid(pid, &status, 0) == pid);
+	while (!restarted && read_event(fd, 5000, &event))
+		restarted = is_event(&event, DRM_BUFSHARE_EVENT_RESTARTED);
+	expect(restarted);
+	for (i = 0; i < 4; i++) {
+		after = get_info(fd, before[i].id);
+		expect(!(after.flags & DRM_BUFSHARE_INFO_LOST));
+		expect(after.seq == before[i].seq && after.num_ranges == before[i].num_ranges);
+		expect(memcmp(after.uuid, before[i].uuid, sizeof(after.uuid)) == 0);
+		expect_ok(update(fd, &entries[i], 1));
+		expect_event(fd, DRM_BUFSHARE_EVENT_RELEASED, entries[i].id);
+		expect(entries[i].seq == before[i].seq + 1);
+		unregister(fd, entries[i].id);
+	}
+}
+
 const struct test life_tests[] = {
 	{ "device: the driver's name", driver_name },
 	{ "device: parameters", params },
@@ -294,6 +361,7 @@ const struct test life_tests[] = {
 	{ "end: a mapping keeps the file", mapping_keeps_file },
 	{ "end: a program is killed", kill_unregisters },
 	{ "end: programs are killed in the middle of everything", many_at_once },
+	{ "suspend: everything is there again", suspend_resumes },
 	{ "device: nothing bad was heard of it", no_bad_messages },
 	{ NULL, NULL },
 };
