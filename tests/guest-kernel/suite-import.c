@@ -109,9 +109,11 @@ static void import_memory(void)
 static void import_attached(void)
 {
 	int fd = open_node(node.render);
-	uint32_t handle = import_and_close(fd, make(EXPORTER_MEMORY));
+	uint32_t handle;
 	uint64_t id;
 
+	wait_for_none();
+	handle = import_and_close(fd, make(EXPORTER_MEMORY));
 	expect(count().buffers == 1 && count().attachments == 1);
 	id = register_handle(fd, handle);
 	close_handle(fd, handle);
@@ -132,9 +134,11 @@ static void import_closed_file(void)
 /* One object, whoever imports it, and one dma-buf, whoever exports it. */
 static void import_twice(void)
 {
-	int fd = open_node(node.render), buf = make(EXPORTER_MEMORY), again = -1;
+	int fd = open_node(node.render), buf, again = -1;
 	uint32_t handle = 0, second = 0, third = 0;
 
+	wait_for_none();
+	buf = make(EXPORTER_MEMORY);
 	expect_ok(import(fd, buf, &handle));
 	expect_ok(import(fd, buf, &second));
 	expect(handle == second);
@@ -157,8 +161,11 @@ static void import_in_two_files(void)
 static void refused(uint32_t kind, int error)
 {
 	uint32_t handle = 0;
-	int buf = make(kind);
+	int buf;
 
+	/* The test before this may have ended without waiting. */
+	wait_for_none();
+	buf = make(kind);
 	expect_result(import(open_node(node.render), buf, &handle), error);
 	expect(count().attachments == 0);
 	close(buf);
