@@ -89,9 +89,9 @@ static void op_events(void *data)
 static uint32_t op_export(void *data, struct dev_buffer *b, uint32_t *detail)
 {
 	struct backend *be = data;
-	bool zero_copy = be->dev.caps & VIRTIO_BUFSHARE_CAP_ZERO_COPY;
+	uint64_t refused = be->dev.offered_caps & ~be->dev.caps;
 
-	return export_make(zero_copy ? &be->exporter : &be->copying, vu_memory(be->vu), b, detail);
+	return export_make(refused & VIRTIO_BUFSHARE_CAP_ZERO_COPY ? &be->copying : &be->exporter, vu_memory(be->vu), b, detail);
 }
 
 static void op_drop_export(void *data, struct dev_buffer *b)
@@ -337,19 +337,21 @@ int backend_new(struct loop *loop, const struct backend_config *config, int cons
 	be->exporter.udmabuf = be->copying.udmabuf = -1;
 	be->copying.mode = EXPORT_COPY;
 	be->copying.why = BUFSHARE_IPC_WHY_DRIVER;
+	r = exporter_init(&be->exporter, config->export_mode);
+	if (r < 0)
+		return r;
+	exporter_describe(&be->exporter, &be->config.device);
 	limits = (struct dev_limits){
-		.max_buffers = le32toh(config->device.max_buffers),
-		.max_buffer_size = le64toh(config->device.max_buffer_size),
-		.max_total_size = le64toh(config->device.max_total_size),
-		.max_ranges = le32toh(config->device.max_ranges),
+		.max_buffers = le32toh(be->config.device.max_buffers),
+		.max_buffer_size = le64toh(be->config.device.max_buffer_size),
+		.max_total_size = le64toh(be->config.device.max_total_size),
+		.max_ranges = le32toh(be->config.device.max_ranges),
 	};
-	memcpy(limits.application, config->device.application, sizeof(limits.application));
-	dev_init(&be->dev, &dev_ops, be, &limits, le64toh(config->device.caps));
+	memcpy(limits.application, be->config.device.application, sizeof(limits.application));
+	dev_init(&be->dev, &dev_ops, be, &limits, le64toh(be->config.device.caps));
 	op_random(be, be->key, sizeof(be->key));
 
-	r = exporter_init(&be->exporter, config->export_mode);
-	if (r == 0)
-		r = loop_add_timer(loop, flush, be, &be->soon);
+	r = loop_add_timer(loop, flush, be, &be->soon);
 	if (r == 0)
 		r = loop_add_timer(loop, tick, be, &be->tick);
 	if (r == 0)

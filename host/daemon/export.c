@@ -110,6 +110,22 @@ int exporter_init(struct exporter *ex, int mode)
 	return 0;
 }
 
+void exporter_describe(const struct exporter *ex, struct virtio_bufshare_config *device)
+{
+	if (ex->mode == EXPORT_MEMFD || ex->udmabuf >= 0)
+		device->caps |= htole64(VIRTIO_BUFSHARE_CAP_ZERO_COPY);
+	else
+		device->caps &= htole64(~VIRTIO_BUFSHARE_CAP_ZERO_COPY);
+
+	/* Otherwise what does not fit is copied. */
+	if (ex->mode != EXPORT_UDMABUF)
+		return;
+	if (le32toh(device->max_ranges) > ex->list_limit)
+		device->max_ranges = htole32(ex->list_limit);
+	if (le64toh(device->max_buffer_size) > ex->size_limit)
+		device->max_buffer_size = htole64(ex->size_limit);
+}
+
 void exporter_close(struct exporter *ex)
 {
 	if (ex->udmabuf >= 0)

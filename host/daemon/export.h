@@ -27,6 +27,9 @@ struct exporter {
 
 /* Finds out what this host can do. -ENOENT, -EACCES: mode is UDMABUF, and it is not there. */
 int exporter_init(struct exporter *exporter, int mode);
+/* What it can do as the guest is told: the capability, and lower limits if it has them. */
+void exporter_describe(const struct exporter *exporter, struct virtio_bufshare_config *device);
+
 void exporter_close(struct exporter *exporter);
 
 /*

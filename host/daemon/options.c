@@ -423,7 +423,5 @@ int options_parse(int argc, char **argv, struct options *o)
 		return 1;
 	if (memcmp(o->backend.device.uuid, none, sizeof(none)) == 0)
 		default_uuid(&o->backend.device);
-	if (o->backend.export_mode != EXPORT_COPY)
-		o->backend.device.caps |= htole64(VIRTIO_BUFSHARE_CAP_ZERO_COPY);
 	return -1;
 }

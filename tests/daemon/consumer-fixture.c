@@ -15,7 +15,6 @@
 #include "common/fd-leak.h"
 
 #define EVENTS VIRTIO_BUFSHARE_QUEUE_EVENT
-#define CAPS (VIRTIO_BUFSHARE_CAP_HOST_PROPERTIES | VIRTIO_BUFSHARE_CAP_ZERO_COPY)
 
 static int pump(void *data)
 {
@@ -46,7 +45,7 @@ struct backend_config cf_config(void)
 		.device = {
 			.magic = htole32(VIRTIO_BUFSHARE_MAGIC),
 			.version = htole32(VIRTIO_BUFSHARE_VERSION),
-			.caps = htole64(CAPS),
+			.caps = htole64(VIRTIO_BUFSHARE_CAP_HOST_PROPERTIES),
 			.label = "test",
 			.max_buffers = htole32(1100),
 			.max_buffer_size = htole64(1 << 20),
@@ -59,14 +58,18 @@ struct backend_config cf_config(void)
 	};
 }
 
+/* The driver asks for all there is. */
 static void guest_init(struct cf *cf)
 {
-	const struct virtio_bufshare_init req = {
+	struct virtio_bufshare_init req = {
 		.hdr.type = htole32(VIRTIO_BUFSHARE_CMD_INIT),
 		.version = htole32(VIRTIO_BUFSHARE_VERSION),
-		.caps = htole64(CAPS),
 	};
 	struct virtio_bufshare_init_response resp;
+	struct virtio_bufshare_config config;
+
+	ff_get_config(cf->ff, 0, &config, sizeof(config));
+	req.caps = config.caps;
 
 	assert_int_equal(ff_command(cf->ff, &req, sizeof(req), &resp, sizeof(resp)), sizeof(resp));
 	assert_int_equal(le32toh(resp.hdr.status), VIRTIO_BUFSHARE_STATUS_OK);

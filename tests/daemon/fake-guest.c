@@ -144,13 +144,16 @@ static void command(struct guest *g, const void *request, size_t size, void *ans
 
 static void init(struct guest *g)
 {
-	const struct virtio_bufshare_init req = {
+	struct virtio_bufshare_init req = {
 		.hdr = header(g, VIRTIO_BUFSHARE_CMD_INIT),
 		.version = htole32(VIRTIO_BUFSHARE_VERSION),
-		.caps = htole64(VIRTIO_BUFSHARE_CAP_HOST_PROPERTIES |
-				VIRTIO_BUFSHARE_CAP_ZERO_COPY),
 	};
 	struct virtio_bufshare_init_response resp;
+	struct virtio_bufshare_config config;
+
+	ff_get_config(g->ff, 0, &config, sizeof(config));
+	req.caps = config.caps & htole64(VIRTIO_BUFSHARE_CAP_HOST_PROPERTIES |
+					 VIRTIO_BUFSHARE_CAP_ZERO_COPY);
 
 	command(g, &req, sizeof(req), &resp, sizeof(resp));
 	g->epoch = le64toh(resp.epoch);

@@ -134,7 +134,10 @@ static void guest_init_with(struct world *w, uint64_t caps)
 
 static void guest_init(struct world *w)
 {
-	guest_init_with(w, VIRTIO_BUFSHARE_CAP_HOST_PROPERTIES | VIRTIO_BUFSHARE_CAP_ZERO_COPY);
+	struct virtio_bufshare_config config;
+
+	ff_get_config(w->ff, 0, &config, sizeof(config));
+	guest_init_with(w, le64toh(config.caps));
 }
 
 static void guest_register(struct world *w, uint64_t id)
