@@ -307,6 +307,7 @@ struct json_object *event_json(const struct bufshare_event *ev)
 		[BUFSHARE_EVENT_SYNCED] = "synced",
 		[BUFSHARE_EVENT_STATE] = "state",
 		[BUFSHARE_EVENT_STATS] = "stats",
+		[BUFSHARE_EVENT_CONSUMER] = "consumer",
 	};
 	struct json_object *o = json_new();
 

@@ -80,6 +80,15 @@ const char *bufshare_host_get_application(const struct bufshare_host *host);
 int bufshare_host_get_uuid(const struct bufshare_host *host, uint8_t uuid[BUFSHARE_UUID_SIZE]);
 int bufshare_host_get_state(const struct bufshare_host *host); /* enum bufshare_guest_state */
 
+enum bufshare_host_limit {
+	BUFSHARE_HOST_LIMIT_BUFFERS	= 1, /* that the guest can have registered at a time */
+	BUFSHARE_HOST_LIMIT_SUBSCRIPTIONS = 2, /* of this connection */
+	BUFSHARE_HOST_LIMIT_HELD_MS	= 3, /* how long an update can be held; 0: for ever */
+};
+
+/* One of the daemon's limits. -EINVAL: no such limit. */
+int bufshare_host_get_limit(const struct bufshare_host *host, int limit, uint64_t *value);
+
 /*
  * One more pattern, or one less. ADDED events and SYNCED follow, or REMOVED events.
  * -EALREADY: it is there; -ENOENT: it is not; -ENOSPC: more than 16; -EAGAIN: too much
@@ -104,18 +113,43 @@ struct bufshare_host_stats {
 	uint64_t coalesced;	/* that it got as part of a later one */
 	uint64_t bytes_copied;	/* by the daemon; of buffer 0: since it started */
 	uint64_t consumers;	/* that see the buffer; of buffer 0: that are connected */
-	uint64_t reserved;
+	uint64_t revoked;	/* that were taken from this connection */
+	uint64_t held_ns;	/* how long this connection held updates, all together */
+	uint64_t lag;		/* updates that it is still to be given */
+	uint64_t reserved[2];	/* 0 */
+};
+
+/* What the daemon has counted of a program that is connected, since it connected. */
+struct bufshare_host_consumer {
+	char program[BUFSHARE_LABEL_SIZE]; /* its name; empty: it said none */
+	uint32_t pid;		/* 0: cannot be known */
+	uint32_t uid;
+	uint32_t self;		/* 1: it is this connection */
+	uint32_t buffers;	/* that it sees */
+	uint64_t delivered;	/* the others as above, of all buffers */
+	uint64_t released;
+	uint64_t coalesced;
+	uint64_t revoked;
+	uint64_t held_ns;
+	uint64_t lag;
+	uint32_t queued;	/* messages that wait for room in its socket */
+	uint32_t max_queued;	/* the most that ever did */
+	uint64_t reserved[2];	/* 0 */
 };
 
 /*
  * Asks the daemon for its counters. Does not wait: a STATS event comes for each buffer in
- * sight, then one for buffer 0. -ENOTCONN; -EAGAIN: too much waits to be sent: read events
+ * sight, a CONSUMER event for each consumer that we may know of, then STATS for buffer 0. -ENOTCONN; -EAGAIN: too much waits to be sent: read events
  * first.
  */
 int bufshare_host_request_stats(struct bufshare_host *host);
 
 /* The counters of the STATS event that was read last. -ENOENT: none was. */
 int bufshare_host_get_stats(const struct bufshare_host *host, struct bufshare_host_stats *stats);
+
+/* The counters of the CONSUMER event that was read last. -ENOENT: none was. */
+int bufshare_host_get_consumer(const struct bufshare_host *host,
+			       struct bufshare_host_consumer *consumer);
 
 /* A reference to a buffer that is in sight. -ENOENT: no such id, or removed. */
 int bufshare_host_get_buffer(struct bufshare_host *host, uint64_t id,
@@ -141,6 +175,24 @@ uint64_t bufshare_host_buffer_get_id(const struct bufshare_host_buffer *buf);
 uint64_t bufshare_host_buffer_get_size(const struct bufshare_host_buffer *buf); /* bytes */
 uint64_t bufshare_host_buffer_get_seq(const struct bufshare_host_buffer *buf); /* newest known, 0: none */
 int bufshare_host_buffer_get_path(const struct bufshare_host_buffer *buf); /* enum bufshare_path */
+
+/* Why a buffer comes as a copy. */
+enum bufshare_copy_reason {
+	BUFSHARE_COPY_NOT		= 0, /* it does not */
+	BUFSHARE_COPY_ASKED		= 1, /* the daemon was told to copy */
+	BUFSHARE_COPY_NO_UDMABUF	= 2, /* there is no /dev/udmabuf */
+	BUFSHARE_COPY_UDMABUF_DENIED	= 3, /* the daemon may not open it */
+	BUFSHARE_COPY_NOT_SEALED	= 4, /* the VM's memory could shrink */
+	BUFSHARE_COPY_RANGES		= 5, /* it has more ranges than udmabuf takes */
+	BUFSHARE_COPY_SIZE		= 6, /* it has more bytes than udmabuf takes */
+	BUFSHARE_COPY_KERNEL		= 7, /* udmabuf refused it for another reason */
+	BUFSHARE_COPY_FILES		= 8, /* it lies in more than one file */
+	BUFSHARE_COPY_DRIVER		= 9, /* the guest's driver does not do zero-copy */
+	BUFSHARE_COPY_RIGHT		= 10, /* this program has no right to zero-copy */
+	BUFSHARE_COPY_CAPABILITY	= 11, /* this program did not ask for zero-copy */
+};
+int bufshare_host_buffer_get_copy_reason(const struct bufshare_host_buffer *buf);
+
 const char *bufshare_host_buffer_get_application(const struct bufshare_host_buffer *buf);
 int bufshare_host_buffer_get_uuid(const struct bufshare_host_buffer *buf,
 				  uint8_t uuid[BUFSHARE_UUID_SIZE]);
@@ -161,7 +213,7 @@ int bufshare_host_buffer_next_property(const struct bufshare_host_buffer *buf, c
  * Sets a property of the host side, whose name begins with "host."; NULL as value
  * removes it. Does not wait for the daemon, whose PROPERTIES event tells that it took
  * effect. -EINVAL: not such a name, or no UTF-8; -EPERM: a name of the guest; -EACCES:
- * this connection may not; -EAGAIN: too much waits to be sent; -ENOTCONN.
+ * this connection may not with this buffer; -EAGAIN: too much waits to be sent; -ENOTCONN.
  */
 int bufshare_host_buffer_set_property(struct bufshare_host_buffer *buf, const char *name,
 				      const char *value);

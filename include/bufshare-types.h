@@ -115,6 +115,7 @@ enum bufshare_event_type {
 	BUFSHARE_EVENT_SYNCED		= 36, /* every buffer that is there has been told */
 	BUFSHARE_EVENT_STATE		= 37, /* value: enum bufshare_guest_state */
 	BUFSHARE_EVENT_STATS		= 38, /* buffer_id, 0: the sum, which comes last: bufshare_host_get_stats() */
+	BUFSHARE_EVENT_CONSUMER		= 39, /* before the last STATS: bufshare_host_get_consumer() */
 };
 
 /* Flags of BUFSHARE_EVENT_RELEASED. */

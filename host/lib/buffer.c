@@ -28,6 +28,8 @@ int buffer_new(struct bufshare_host *host, const struct bufshare_ipc_added *m, c
 	b->size = le64toh(m->size);
 	b->seq = le64toh(m->seq);
 	b->path = le32toh(m->path);
+	b->copy_reason = le32toh(m->why);
+	b->settable = le32toh(m->flags) & BUFSHARE_IPC_ADDED_SETTABLE;
 	memcpy(b->uuid, m->uuid, sizeof(b->uuid));
 	memcpy(b->application, m->application, sizeof(b->application));
 
@@ -66,6 +68,8 @@ int buffer_renew(struct bufshare_host_buffer *buf, const struct bufshare_ipc_add
 	props_clear(&buf->props);
 	buf->props = props;
 	props = (struct props){ 0 };
+	buf->copy_reason = le32toh(m->why);
+	buf->settable = le32toh(m->flags) & BUFSHARE_IPC_ADDED_SETTABLE;
 	buf->seq = le64toh(m->seq);
 	buf->num_damage = 0;
 	return 0;
@@ -139,6 +143,11 @@ BUFSHARE_EXPORT uint64_t bufshare_host_buffer_get_seq(const struct bufshare_host
 BUFSHARE_EXPORT int bufshare_host_buffer_get_path(const struct bufshare_host_buffer *buf)
 {
 	return buf ? buf->path : -EINVAL;
+}
+
+BUFSHARE_EXPORT int bufshare_host_buffer_get_copy_reason(const struct bufshare_host_buffer *buf)
+{
+	return buf ? buf->copy_reason : -EINVAL;
 }
 
 BUFSHARE_EXPORT const char *
@@ -218,10 +227,10 @@ BUFSHARE_EXPORT int bufshare_host_buffer_set_property(struct bufshare_host_buffe
 		return -EPERM;
 	if (!buf->host)
 		return -ENOTCONN;
-	if (!(buf->host->caps & BUFSHARE_IPC_CAP_SET_PROPERTIES))
-		return -EACCES;
 	if (!buf->in_sight || buf->is_void)
 		return -ENOENT;
+	if (!(buf->host->caps & BUFSHARE_IPC_CAP_SET_PROPERTIES) || !buf->settable)
+		return -EACCES;
 
 	size = property_message(&msg, buf->id, name, value);
 	return outbox_send(buf->host, &msg, size);

@@ -184,6 +184,9 @@ int host_welcome(struct bufshare_host *host, const union ipc_message *msg, size_
 	host->caps = le64toh(m.caps);
 	host->epoch = le64toh(m.epoch);
 	host->state = le32toh(m.state);
+	host->limits[BUFSHARE_HOST_LIMIT_BUFFERS] = le32toh(m.max_buffers);
+	host->limits[BUFSHARE_HOST_LIMIT_SUBSCRIPTIONS] = le32toh(m.max_subscriptions);
+	host->limits[BUFSHARE_HOST_LIMIT_HELD_MS] = le32toh(m.release_timeout_ms);
 	memcpy(host->uuid, m.uuid, sizeof(host->uuid));
 	memcpy(host->label, m.label, sizeof(host->label));
 	memcpy(host->application, m.application, sizeof(host->application));
@@ -224,7 +227,7 @@ static int finish_one(struct bufshare_host *host)
 		return r;
 
 	type = le32toh(msg.hdr.type);
-	if (type > BUFSHARE_IPC_RANGES)
+	if (type > BUFSHARE_IPC_CONSUMER)
 		return -EAGAIN;
 	if (fd >= 0)
 		return -EPROTO;
@@ -492,6 +495,17 @@ BUFSHARE_EXPORT int bufshare_host_get_uuid(const struct bufshare_host *host,
 BUFSHARE_EXPORT int bufshare_host_get_state(const struct bufshare_host *host)
 {
 	return host ? host->state : -EINVAL;
+}
+
+BUFSHARE_EXPORT int bufshare_host_get_limit(const struct bufshare_host *host, int limit,
+					    uint64_t *value)
+{
+	if (!host || !value || limit < BUFSHARE_HOST_LIMIT_BUFFERS ||
+	    limit > BUFSHARE_HOST_LIMIT_HELD_MS)
+		return -EINVAL;
+
+	*value = host->limits[limit];
+	return 0;
 }
 
 BUFSHARE_EXPORT int bufshare_host_get_buffer(struct bufshare_host *host, uint64_t id,

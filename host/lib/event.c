@@ -359,10 +359,40 @@ static int handle_stats(struct bufshare_host *host, struct incoming *in)
 		.coalesced = le64toh(m.coalesced),
 		.bytes_copied = le64toh(m.bytes_copied),
 		.consumers = le32toh(m.consumers),
+		.revoked = le64toh(m.revoked),
+		.held_ns = le64toh(m.held_ns),
+		.lag = le64toh(m.lag),
 	};
 	host->stats_valid = true;
 	tell(in->event, BUFSHARE_EVENT_STATS, host->stats.buffer_id);
 	return 1;
+}
+
+static int handle_consumer(struct bufshare_host *host, struct incoming *in)
+{
+	struct bufshare_ipc_consumer m;
+
+	memcpy(&m, &in->msg, sizeof(m));
+	if (check_consumer(&m) < 0)
+		return -EPROTO;
+
+	host->consumer = (struct bufshare_host_consumer){
+		.pid = le32toh(m.pid),
+		.uid = le32toh(m.uid),
+		.self = !!(le32toh(m.flags) & BUFSHARE_IPC_CONSUMER_SELF),
+		.buffers = le32toh(m.buffers),
+		.delivered = le64toh(m.delivered),
+		.released = le64toh(m.released),
+		.coalesced = le64toh(m.coalesced),
+		.revoked = le64toh(m.revoked),
+		.held_ns = le64toh(m.held_ns),
+		.lag = le64toh(m.lag),
+		.queued = le32toh(m.queued),
+		.max_queued = le32toh(m.max_queued),
+	};
+	memcpy(host->consumer.program, m.program, sizeof(m.program));
+	host->consumer_valid = true;
+	return tell(in->event, BUFSHARE_EVENT_CONSUMER, 0);
 }
 
 /* Answers to what this library does not ask for, or has no event for. */
@@ -417,6 +447,10 @@ static const struct message_type {
 	[BUFSHARE_IPC_STATS] = {
 		.handle = handle_stats,
 		.size = sizeof(struct bufshare_ipc_stats),
+	},
+	[BUFSHARE_IPC_CONSUMER] = {
+		.handle = handle_consumer,
+		.size = sizeof(struct bufshare_ipc_consumer),
 	},
 	[BUFSHARE_IPC_PONG] = {
 		.handle = handle_nothing,

@@ -64,6 +64,8 @@ struct bufshare_host_buffer {
 	uint8_t uuid[BUFSHARE_UUID_SIZE];
 	char application[BUFSHARE_APPLICATION_SIZE];
 	int path;
+	int copy_reason;
+	bool settable;
 	struct props props;
 
 	uint64_t held; /* seq of the update that the program has, 0: none */
@@ -110,6 +112,9 @@ struct bufshare_host {
 	bool welcome;
 	bool stats_valid;
 	struct bufshare_host_stats stats; /* of the newest STATS */
+	bool consumer_valid;
+	struct bufshare_host_consumer consumer; /* of the newest CONSUMER */
+	uint64_t limits[BUFSHARE_HOST_LIMIT_HELD_MS + 1];
 
 	uint64_t caps;
 	uint64_t epoch;
@@ -264,6 +269,7 @@ int check_updated(const struct bufshare_ipc_updated *m, size_t size,
 		  const struct virtio_bufshare_rect *damage);
 int check_properties(const struct bufshare_ipc_properties *m, size_t size, const char *block);
 int check_error(const struct bufshare_ipc_error *m);
+int check_consumer(const struct bufshare_ipc_consumer *m);
 
 /* ---- buffer.c ---- */
 

@@ -20,6 +20,18 @@ _Static_assert((int)BUFSHARE_PATH_COPY == VIRTIO_BUFSHARE_PATH_COPY &&
 		       (int)BUFSHARE_PATH_UDMABUF == VIRTIO_BUFSHARE_PATH_UDMABUF &&
 		       (int)BUFSHARE_PATH_MEMFD == VIRTIO_BUFSHARE_PATH_MEMFD,
 	       "paths are passed on as they are");
+_Static_assert((int)BUFSHARE_COPY_ASKED == BUFSHARE_IPC_WHY_ASKED &&
+		       (int)BUFSHARE_COPY_NO_UDMABUF == BUFSHARE_IPC_WHY_NO_UDMABUF &&
+		       (int)BUFSHARE_COPY_UDMABUF_DENIED == BUFSHARE_IPC_WHY_UDMABUF_DENIED &&
+		       (int)BUFSHARE_COPY_NOT_SEALED == BUFSHARE_IPC_WHY_NOT_SEALED &&
+		       (int)BUFSHARE_COPY_RANGES == BUFSHARE_IPC_WHY_RANGES &&
+		       (int)BUFSHARE_COPY_SIZE == BUFSHARE_IPC_WHY_SIZE &&
+		       (int)BUFSHARE_COPY_KERNEL == BUFSHARE_IPC_WHY_KERNEL &&
+		       (int)BUFSHARE_COPY_FILES == BUFSHARE_IPC_WHY_FILES &&
+		       (int)BUFSHARE_COPY_DRIVER == BUFSHARE_IPC_WHY_DRIVER &&
+		       (int)BUFSHARE_COPY_RIGHT == BUFSHARE_IPC_WHY_RIGHT &&
+		       (int)BUFSHARE_COPY_CAPABILITY == BUFSHARE_IPC_WHY_CAP,
+	       "reasons for a copy are passed on as they are");
 
 int check_welcome(const struct bufshare_ipc_welcome *m, uint64_t caps)
 {
@@ -88,6 +100,13 @@ int check_properties(const struct bufshare_ipc_properties *m, size_t size, const
 	if (props_check_block(block, le32toh(m->properties_size), BOTH_SIDES | PROPS_REMOVALS) < 0)
 		return -EPROTO;
 	return 0;
+}
+
+int check_consumer(const struct bufshare_ipc_consumer *m)
+{
+	if (!props_label_field_valid(m->program, sizeof(m->program)))
+		return -EPROTO;
+	return le32toh(m->flags) & ~BUFSHARE_IPC_CONSUMER_SELF ? -EPROTO : 0;
 }
 
 int check_error(const struct bufshare_ipc_error *m)

@@ -27,3 +27,15 @@ BUFSHARE_EXPORT int bufshare_host_get_stats(const struct bufshare_host *host,
 	*stats = host->stats;
 	return 0;
 }
+
+BUFSHARE_EXPORT int bufshare_host_get_consumer(const struct bufshare_host *host,
+					       struct bufshare_host_consumer *consumer)
+{
+	if (!host || !consumer)
+		return -EINVAL;
+	if (!host->consumer_valid)
+		return -ENOENT;
+
+	*consumer = host->consumer;
+	return 0;
+}

@@ -272,6 +272,9 @@ void wire_welcome(struct wire *w)
 		.epoch = htole64(1),
 		.uuid = { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16 },
 		.state = htole32(BUFSHARE_IPC_STATE_RUNNING),
+		.release_timeout_ms = htole32(10000),
+		.max_buffers = htole32(1024),
+		.max_subscriptions = htole32(16),
 	};
 
 	ipc_field_set(m.label, sizeof(m.label), FAKE_LABEL);
@@ -320,6 +323,9 @@ void wire_added_path(struct wire *w, uint64_t id, uint64_t size, uint32_t path, 
 		.seq = htole64(1),
 		.uuid = { 0xbf, [15] = id & 0xff },
 		.path = htole32(path),
+		.flags = htole32(BUFSHARE_IPC_ADDED_SETTABLE),
+		.why = htole32(path == VIRTIO_BUFSHARE_PATH_COPY ? BUFSHARE_IPC_WHY_ASKED :
+								   BUFSHARE_IPC_WHY_NONE),
 	};
 
 	ipc_field_set(m.application, sizeof(m.application), FAKE_APPLICATION);
@@ -396,6 +402,27 @@ void wire_state(struct wire *w, uint32_t state, uint64_t epoch)
 	wire_set(w, BUFSHARE_IPC_STATE, &m, sizeof(m));
 }
 
+void wire_consumer(struct wire *w, const char *program)
+{
+	struct bufshare_ipc_consumer m = {
+		.pid = htole32(100),
+		.uid = htole32(1000),
+		.flags = htole32(BUFSHARE_IPC_CONSUMER_SELF),
+		.buffers = htole32(1),
+		.delivered = htole64(10),
+		.released = htole64(9),
+		.coalesced = htole64(8),
+		.revoked = htole64(7),
+		.held_ns = htole64(6),
+		.lag = htole64(5),
+		.queued = htole32(4),
+		.max_queued = htole32(11),
+	};
+
+	ipc_field_set(m.program, sizeof(m.program), program);
+	wire_set(w, BUFSHARE_IPC_CONSUMER, &m, sizeof(m));
+}
+
 void wire_stats(struct wire *w, uint64_t id, uint64_t updates)
 {
 	struct bufshare_ipc_stats m = {
@@ -406,6 +433,9 @@ void wire_stats(struct wire *w, uint64_t id, uint64_t updates)
 		.coalesced = htole64(1),
 		.bytes_copied = htole64(updates * FAKE_PAGE),
 		.consumers = htole32(2),
+		.revoked = htole64(3),
+		.held_ns = htole64(4000),
+		.lag = htole64(5),
 	};
 
 	wire_set(w, BUFSHARE_IPC_STATS, &m, sizeof(m));

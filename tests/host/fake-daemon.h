@@ -91,6 +91,7 @@ void wire_add_damage(struct wire *w, uint32_t x, uint32_t y, uint32_t width, uin
 void wire_revoked(struct wire *w, uint64_t id, uint64_t seq);
 void wire_state(struct wire *w, uint32_t state, uint64_t epoch);
 void wire_stats(struct wire *w, uint64_t id, uint64_t updates);
+void wire_consumer(struct wire *w, const char *program);
 void wire_ranges(struct wire *w, uint64_t id, const struct bufshare_ipc_range *ranges, uint32_t n);
 
 /* A memfd with these contents and seals. */

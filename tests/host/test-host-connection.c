@@ -84,7 +84,7 @@ static void unknown_messages_before_welcome(void **state)
 	struct wire w;
 
 	fake_open(&f);
-	wire_empty(&w, BUFSHARE_IPC_RANGES + 1);
+	wire_empty(&w, BUFSHARE_IPC_CONSUMER + 1);
 	w.fd = make_memfd(NULL, FAKE_PAGE, F_SEAL_SHRINK);
 	fake_send(&f, &w);
 	wire_welcome(&w);
@@ -522,11 +522,61 @@ static void counters(void **state)
 	assert_int_equal(stats.coalesced, 1);
 	assert_int_equal(stats.bytes_copied, 10 * FAKE_PAGE);
 	assert_int_equal(stats.consumers, 2);
-	assert_int_equal(stats.reserved, 0);
+	assert_int_equal(stats.revoked, 3);
+	assert_int_equal(stats.held_ns, 4000);
+	assert_int_equal(stats.lag, 5);
+	assert_int_equal(stats.reserved[0], 0);
 
 	assert_int_equal(bufshare_host_request_stats(NULL), -EINVAL);
 	assert_int_equal(bufshare_host_get_stats(NULL, &stats), -EINVAL);
 	assert_int_equal(bufshare_host_get_stats(f->host, NULL), -EINVAL);
+}
+
+static void consumers(void **state)
+{
+	struct fake_daemon *f = *state;
+	struct bufshare_host_consumer consumer;
+	struct wire w;
+
+	assert_int_equal(bufshare_host_get_consumer(f->host, &consumer), -ENOENT);
+	wire_consumer(&w, "viewer");
+	fake_send(f, &w);
+	expect_event(f, BUFSHARE_EVENT_CONSUMER, 0);
+	assert_int_equal(bufshare_host_get_consumer(f->host, &consumer), 0);
+	assert_string_equal(consumer.program, "viewer");
+	assert_int_equal(consumer.pid, 100);
+	assert_int_equal(consumer.uid, 1000);
+	assert_int_equal(consumer.self, 1);
+	assert_int_equal(consumer.buffers, 1);
+	assert_int_equal(consumer.delivered, 10);
+	assert_int_equal(consumer.released, 9);
+	assert_int_equal(consumer.coalesced, 8);
+	assert_int_equal(consumer.revoked, 7);
+	assert_int_equal(consumer.held_ns, 6);
+	assert_int_equal(consumer.lag, 5);
+	assert_int_equal(consumer.queued, 4);
+	assert_int_equal(consumer.max_queued, 11);
+	assert_int_equal(bufshare_host_get_consumer(NULL, &consumer), -EINVAL);
+	assert_int_equal(bufshare_host_get_consumer(f->host, NULL), -EINVAL);
+}
+
+static void limits(void **state)
+{
+	struct fake_daemon *f = *state;
+	uint64_t value;
+
+	assert_int_equal(bufshare_host_get_limit(f->host, BUFSHARE_HOST_LIMIT_BUFFERS, &value), 0);
+	assert_int_equal(value, 1024);
+	assert_int_equal(bufshare_host_get_limit(f->host, BUFSHARE_HOST_LIMIT_SUBSCRIPTIONS,
+						 &value), 0);
+	assert_int_equal(value, 16);
+	assert_int_equal(bufshare_host_get_limit(f->host, BUFSHARE_HOST_LIMIT_HELD_MS, &value), 0);
+	assert_int_equal(value, 10000);
+	assert_int_equal(bufshare_host_get_limit(f->host, 0, &value), -EINVAL);
+	assert_int_equal(bufshare_host_get_limit(f->host, BUFSHARE_HOST_LIMIT_HELD_MS + 1, &value),
+			 -EINVAL);
+	assert_int_equal(bufshare_host_get_limit(f->host, 1, NULL), -EINVAL);
+	assert_int_equal(bufshare_host_get_limit(NULL, 1, &value), -EINVAL);
 }
 
 /* ---- references and the end ---- */
@@ -648,6 +698,8 @@ int main(void)
 		TEST_CONNECTED(subscribe_to_16_at_most),
 		TEST_CONNECTED(wrong_arguments_of_subscribe),
 		TEST_CONNECTED(counters),
+		TEST_CONNECTED(consumers),
+		TEST_CONNECTED(limits),
 		TEST_CONNECTED(references),
 		TEST(null_is_no_connection),
 		TEST_CONNECTED(null_for_results),

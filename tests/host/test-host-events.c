@@ -450,7 +450,7 @@ static void unknown_messages_are_ignored(void **state)
 	struct fake_daemon *f = *state;
 	struct wire w;
 
-	wire_empty(&w, BUFSHARE_IPC_RANGES + 1);
+	wire_empty(&w, BUFSHARE_IPC_CONSUMER + 1);
 	w.fd = make_memfd(NULL, FAKE_PAGE, 0);
 	fake_send(f, &w);
 	wire_empty(&w, UINT32_MAX);
@@ -502,11 +502,33 @@ static void many_buffers(void **state)
 
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, fake_setup, fake_teardown)
 
+/* What this connection may do with this buffer, and why it is a copy. */
+static void buffer_without_rights(void **state)
+{
+	struct fake_daemon *f = *state;
+	struct bufshare_host_buffer *buf;
+	struct wire w;
+
+	wire_added(&w, 5, FAKE_PAGE);
+	((struct bufshare_ipc_added *)&w.msg)->flags = 0;
+	((struct bufshare_ipc_added *)&w.msg)->why = htole32(BUFSHARE_IPC_WHY_RIGHT);
+	fake_send(f, &w);
+	expect_event(f, BUFSHARE_EVENT_ADDED, 5);
+	assert_int_equal(bufshare_host_get_buffer(f->host, 5, &buf), 0);
+	assert_int_equal(bufshare_host_buffer_get_copy_reason(buf), BUFSHARE_COPY_RIGHT);
+	assert_int_equal(bufshare_host_buffer_get_copy_reason(NULL), -EINVAL);
+	assert_int_equal(bufshare_host_buffer_set_property(buf, "host.x", "1"), -EACCES);
+	fake_pump(f);
+	assert_int_equal(f->num_set_properties, 0);
+	bufshare_host_buffer_unref(buf);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(added),
 		TEST(added_again_and_writable),
+		TEST(buffer_without_rights),
 		TEST(buffers_in_order_of_ids),
 		TEST(removed_without_references),
 		TEST(removed_with_references),

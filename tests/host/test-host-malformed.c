@@ -503,6 +503,31 @@ static void stats_path_unknown(struct script *s)
 	SPOIL(0, struct bufshare_ipc_stats, path, htole32(VIRTIO_BUFSHARE_PATH_MEMFD + 1));
 }
 
+static void good_consumer(struct script *s)
+{
+	wire_consumer(&s->w[s->n++], "viewer");
+}
+
+static void consumer_short(struct script *s)
+{
+	resize(&s->w[0], -8);
+}
+
+static void consumer_flag_unknown(struct script *s)
+{
+	SPOIL(0, struct bufshare_ipc_consumer, flags, htole32(1U << 1));
+}
+
+static void consumer_program_not_padded(struct script *s)
+{
+	SPOIL(0, struct bufshare_ipc_consumer, program[BUFSHARE_IPC_NAME_SIZE - 1], 'x');
+}
+
+static void consumer_program_characters(struct script *s)
+{
+	SPOIL(0, struct bufshare_ipc_consumer, program[1], '\n');
+}
+
 /* PONG has no event; the second message shows that it was taken. */
 static void good_pong(struct script *s)
 {
@@ -823,6 +848,10 @@ static const struct malformed_case cases[] = {
 	CASE(good_revoked, revoked_never_sent),
 	CASE(good_stats, stats_short),
 	CASE(good_stats, stats_path_unknown),
+	CASE(good_consumer, consumer_short),
+	CASE(good_consumer, consumer_flag_unknown),
+	CASE(good_consumer, consumer_program_not_padded),
+	CASE(good_consumer, consumer_program_characters),
 	CASE(good_pong, pong_long),
 	CASE(good_error, error_short),
 	CASE(good_error, error_code_0),
