@@ -99,6 +99,7 @@ enum global_option {
 int cmd_bench(struct ctl *ctl, int argc, char **argv);
 int cmd_buffers_guest(struct ctl *ctl, int argc, char **argv);
 int cmd_buffers_host(struct ctl *ctl, int argc, char **argv);
+int cmd_capture_guest(struct ctl *ctl, int argc, char **argv);
 int cmd_capture_host(struct ctl *ctl, int argc, char **argv);
 int cmd_completion(struct ctl *ctl, int argc, char **argv);
 int cmd_devices(struct ctl *ctl, int argc, char **argv);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * capture: what a buffer holds, to a file.
+ * capture, on the host: what a buffer holds, to a file.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -8,9 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "cli/cli.h"
-#include "cli/file.h"
-#include "cli/png.h"
+#include "cli/contents.h"
 #include "common/cleanup.h"
 
 struct capture {
@@ -43,57 +41,25 @@ static int parse(struct ctl *ctl, int argc, char **argv, struct capture *c)
 	return EXIT_OK;
 }
 
-static bool ends_with(const char *s, const char *end)
-{
-	size_t n = strlen(s), m = strlen(end);
-
-	return n >= m && strcmp(s + n - m, end) == 0;
-}
-
-static int write_raw(const char *path, const void *map, uint64_t size)
-{
-	struct new_file file;
-	int r;
-
-	r = new_file_begin(&file, path);
-	if (r < 0)
-		return r;
-	errno = 0;
-	if (fwrite(map, 1, size, file.stream) != size)
-		new_file_fail(&file, errno ? -errno : -EIO);
-	return new_file_finish(&file);
-}
-
 static int save(struct ctl *ctl, const struct capture *c, struct bufshare_host_buffer *buf)
 {
-	const bool png = ends_with(c->file, ".png");
 	struct bufshare_framebuffer fb;
 	const void *map;
-	int r;
+	bool picture;
+	char what[32];
+	int r, status;
 
-	if (png) {
-		r = bufshare_host_buffer_get_framebuffer(buf, &fb);
-		if (r < 0)
-			return fail(ctl, 0, "save it as FILE.raw instead",
-				    "buffer %" PRIu64 " is not a picture", c->id);
-		if (!png_format_known(fb.format) || fb.modifier)
-			return fail(ctl, 0, "save it as FILE.raw instead",
-				    "PNG cannot hold the format %.4s", (const char *)&fb.format);
-	}
+	snprintf(what, sizeof(what), "buffer %" PRIu64, c->id);
+	picture = bufshare_host_buffer_get_framebuffer(buf, &fb) == 0;
 	r = bufshare_host_buffer_map(buf, &map);
 	if (r == 0)
 		r = bufshare_host_buffer_begin_read(buf);
 	if (r < 0)
-		return fail(ctl, r, NULL, "cannot map buffer %" PRIu64, c->id);
-	if (png)
-		r = png_write_file(c->file, &fb, (const uint8_t *)map + fb.offset);
-	else
-		r = write_raw(c->file, map, bufshare_host_buffer_get_size(buf));
+		return fail(ctl, r, NULL, "cannot map %s", what);
+	status = save_contents(ctl, what, c->file, picture ? &fb : NULL, map,
+			       bufshare_host_buffer_get_size(buf));
 	bufshare_host_buffer_end_read(buf);
-	if (r < 0)
-		return fail(ctl, r, r == -ENOSPC ? "nothing was left behind" : NULL,
-			    "cannot write %s", c->file);
-	return EXIT_OK;
+	return status;
 }
 
 /* EXIT_OK with the buffer when its contents are to be saved. *seq: of what is held, 0. */

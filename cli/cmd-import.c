@@ -13,9 +13,9 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
+#include "cli/fd.h"
 #include "cli/hold.h"
 #include "common/cleanup.h"
 
@@ -43,41 +43,6 @@ static int parse(struct ctl *ctl, int argc, char **argv, struct import *im)
 		return usage(ctl, "wants a file descriptor, as FD, PID:FD or a file");
 	im->what = argv[optind];
 	return EXIT_OK;
-}
-
-/* A descriptor of another program, as a debugger gets it. */
-static int take_fd(pid_t pid, int fd)
-{
-	_cleanup_close_ int process = -1;
-	int taken;
-
-	process = (int)syscall(SYS_pidfd_open, pid, 0);
-	if (process < 0)
-		return -errno;
-	taken = (int)syscall(SYS_pidfd_getfd, process, fd, 0);
-	return taken < 0 ? -errno : taken;
-}
-
-/* "FD" is ours by inheritance, "PID:FD" another program's, anything else a path. */
-static int open_what(const char *what)
-{
-	_cleanup_free_ char *pid = strdup(what);
-	uint64_t fd, process;
-	char *colon;
-	int r;
-
-	if (!pid)
-		return -ENOMEM;
-	colon = strchr(pid, ':');
-	if (colon)
-		*colon = '\0';
-	if (colon && parse_u64(pid, INT32_MAX, &process) && parse_u64(colon + 1, INT32_MAX, &fd))
-		return take_fd((pid_t)process, (int)fd);
-	if (parse_u64(what, INT32_MAX, &fd))
-		r = fcntl((int)fd, F_DUPFD_CLOEXEC, 0);
-	else
-		r = open(what, O_RDWR | O_CLOEXEC);
-	return r < 0 ? -errno : r;
 }
 
 /* Makes a dma-buf of a memfd; it must not shrink any more, which is sealed. */
@@ -170,21 +135,6 @@ static int import_fd(struct ctl *ctl, struct import *im, struct bufshare_device 
 	return fail(ctl, r, import_hint(r), "cannot import %s", im->what);
 }
 
-static int open_failed(struct ctl *ctl, const struct import *im, int r)
-{
-	const char *hint = NULL;
-
-	if (r == -EBADF)
-		hint = "no such descriptor is open there; as in: bufsharectl import 3 3<>FILE";
-	else if (r == -EPERM)
-		hint = "descriptors of programs that are not yours are for root";
-	else if (r == -ESRCH)
-		hint = "no such process";
-	else if (r == -ENXIO)
-		hint = "what has no name is given as FD or PID:FD";
-	return fail(ctl, r, hint, "cannot open %s", im->what);
-}
-
 int cmd_import(struct ctl *ctl, int argc, char **argv)
 {
 	struct import im = { .hold.application = "bufsharectl.import" };
@@ -196,10 +146,9 @@ int cmd_import(struct ctl *ctl, int argc, char **argv)
 	status = parse(ctl, argc, argv, &im);
 	if (status != EXIT_OK)
 		return status;
-	fd = open_what(im.what);
-	if (fd < 0)
-		return open_failed(ctl, &im, fd);
-	status = open_device(ctl, &dev);
+	status = open_fd(ctl, im.what, O_RDWR, &fd);
+	if (status == EXIT_OK)
+		status = open_device(ctl, &dev);
 	if (status == EXIT_OK)
 		status = import_fd(ctl, &im, dev, fd, &buf);
 	if (status == EXIT_OK)

@@ -77,6 +77,13 @@ bool png_format_known(uint32_t format)
 	return find_layout(format);
 }
 
+uint32_t png_format_bytes(uint32_t format)
+{
+	const struct layout *l = find_layout(format);
+
+	return l ? l->bytes : 0;
+}
+
 static uint8_t *to_rgba(const struct layout *l, const struct bufshare_framebuffer *fb,
 			const uint8_t *pixels)
 {

@@ -24,8 +24,9 @@ bool png_is(const void *bytes, uint64_t size);
 /* Reads a PNG in memory. -EBADMSG: damaged; *why says how, static. -ENOMEM. */
 int png_read(const void *bytes, uint64_t size, struct png_picture *picture, const char **why);
 
-/* Formats that png_write_file() takes. */
+/* Formats that png_write_file() takes, and the bytes of a pixel, 0 of another one. */
 bool png_format_known(uint32_t format);
+uint32_t png_format_bytes(uint32_t format);
 
 /*
  * Writes a PNG of the pixels, which begin at the first one of the framebuffer. The file

@@ -73,10 +73,12 @@ const struct verb verbs[] = {
 	{ "top", "", "show how often buffers are updated, as it goes on", OPTIONS(RATES_OPTIONS),
 	  cmd_top_guest, NULL },
 
-	{ "capture", "ID FILE.png|FILE.raw|-", "write what a buffer holds to a file",
-	  OPTIONS({ 'x', "next", NULL, "wait for its next update first" },
-		  { 't', "timeout", "SECONDS", "give up after that long (10)" }),
-	  NULL, cmd_capture_host, COMPLETE_BUFFER_FILE },
+	{ "capture", "ID|FD FILE.png|FILE.raw|-", "write what a buffer holds to a file",
+	  OPTIONS({ 'x', "next", NULL, "wait for its next update first", OPTION_HOST },
+		  { 't', "timeout", "SECONDS", "give up after that long (10)", OPTION_HOST },
+		  { 'p', "property", "NAME=VALUE", "how a picture lies in the memory; repeatable",
+		    OPTION_GUEST }),
+	  cmd_capture_guest, cmd_capture_host, COMPLETE_BUFFER_FILE },
 
 	{ "load", "", "load the driver", OPTIONS(OPTION_DRY_RUN), cmd_load, NULL },
 	{ "unload", "", "unload the driver", OPTIONS(OPTION_DRY_RUN), cmd_unload, NULL },

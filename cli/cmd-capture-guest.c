@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * capture, in the guest: what a dma-buf or a memfd holds, to a file. That is memory which
+ * somebody has, and may give away; the driver shows nobody the buffers of others.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <linux/dma-buf.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "cli/contents.h"
+#include "cli/fd.h"
+#include "cli/png.h"
+#include "common/cleanup.h"
+
+#define MAX_SIDE 32768
+
+struct capture {
+	const char *what, *file;
+	struct bufshare_framebuffer fb;
+	bool picture;
+};
+
+static bool parse_property(const char *text, struct bufshare_framebuffer *fb)
+{
+	_cleanup_free_ char *name = strdup(text);
+	uint64_t value = 0;
+	char *equals;
+
+	equals = name ? strchr(name, '=') : NULL;
+	if (!equals)
+		return false;
+	*equals++ = '\0';
+	if (strcmp(name, BUFSHARE_PROPERTY_FORMAT) == 0)
+		return parse_format(equals, &fb->format);
+	if (!parse_u64(equals, UINT32_MAX, &value))
+		return false;
+	if (strcmp(name, BUFSHARE_PROPERTY_WIDTH) == 0)
+		fb->width = (uint32_t)value;
+	else if (strcmp(name, BUFSHARE_PROPERTY_HEIGHT) == 0)
+		fb->height = (uint32_t)value;
+	else if (strcmp(name, BUFSHARE_PROPERTY_STRIDE) == 0)
+		fb->stride = (uint32_t)value;
+	else if (strcmp(name, BUFSHARE_PROPERTY_OFFSET) == 0)
+		fb->offset = value;
+	else
+		return false;
+	return true;
+}
+
+static int parse(struct ctl *ctl, int argc, char **argv, struct capture *c)
+{
+	int o;
+
+	while ((o = next_option(ctl, argc, argv)) != -1) {
+		if (o != 'p')
+			return EXIT_USAGE;
+		if (!parse_property(optarg, &c->fb))
+			return usage(ctl, "--property %s: not width, height, stride, offset or format",
+				     optarg);
+		c->picture = true;
+	}
+	if (optind + 2 != argc)
+		return usage(ctl, "wants a file descriptor, as FD, PID:FD or a file, and a file to write");
+	c->what = argv[optind];
+	c->file = argv[optind + 1];
+	return EXIT_OK;
+}
+
+/* Whether all pixels lie in the memory. */
+static bool fits(const struct bufshare_framebuffer *fb, uint64_t size)
+{
+	const uint64_t row = (uint64_t)fb->width * png_format_bytes(fb->format);
+
+	return row && fb->height && fb->width <= MAX_SIDE && fb->height <= MAX_SIDE &&
+	       row <= fb->stride && fb->offset <= size &&
+	       (uint64_t)fb->stride * (fb->height - 1) + row <= size - fb->offset;
+}
+
+/* For a dma-buf; what has no caches to look after does not know the call. */
+static void sync_access(int fd, uint64_t flags)
+{
+	struct dma_buf_sync sync = { .flags = flags | DMA_BUF_SYNC_READ };
+
+	while (ioctl(fd, DMA_BUF_IOCTL_SYNC, &sync) < 0 && errno == EINTR)
+		;
+}
+
+int cmd_capture_guest(struct ctl *ctl, int argc, char **argv)
+{
+	_cleanup_close_ int fd = -1;
+	struct capture c = { 0 };
+	off_t size;
+	void *map;
+	int status;
+
+	status = parse(ctl, argc, argv, &c);
+	if (status == EXIT_OK)
+		status = open_fd(ctl, c.what, O_RDONLY, &fd);
+	if (status != EXIT_OK)
+		return status;
+	size = lseek(fd, 0, SEEK_END);
+	if (size <= 0)
+		return fail(ctl, size < 0 ? -errno : 0, NULL, "%s has no contents", c.what);
+	if (c.picture && !fits(&c.fb, (uint64_t)size))
+		return fail(ctl, 0, "width, height, stride and format say how it lies there",
+			    "%s does not hold such a picture", c.what);
+	map = mmap(NULL, (size_t)size, PROT_READ, MAP_SHARED, fd, 0);
+	if (map == MAP_FAILED)
+		return fail(ctl, -errno, NULL, "cannot map %s", c.what);
+	sync_access(fd, DMA_BUF_SYNC_START);
+	status = save_contents(ctl, c.what, c.file, c.picture ? &c.fb : NULL, map, (uint64_t)size);
+	sync_access(fd, DMA_BUF_SYNC_END);
+	munmap(map, (size_t)size);
+	return status;
+}
