@@ -16,6 +16,7 @@
 #include <drm/drm_gem.h>
 
 #include "bufshare_drv.h"
+#include "compat.h"
 
 /* Pages pinned in one go. */
 #define BUFSHARE_PIN_BATCH 4096
@@ -164,7 +165,7 @@ static int take_pages(struct bufshare_user_bo *ubo, struct drm_device *drm, unsi
 	if (ret)
 		goto err_unpin;
 
-	ret = dma_map_sgtable(dev, &ubo->sgt, DMA_BIDIRECTIONAL, 0);
+	ret = dma_map_sgtable(dev, &ubo->sgt, DMA_BIDIRECTIONAL, BUFSHARE_COMPAT_DMA_ATTRS);
 	if (!ret)
 		goto out_free;
 
@@ -183,7 +184,7 @@ static void give_back_pages(struct bufshare_user_bo *ubo, struct device *dev)
 	struct scatterlist *sg;
 	int i;
 
-	dma_unmap_sgtable(dev, &ubo->sgt, DMA_BIDIRECTIONAL, 0);
+	dma_unmap_sgtable(dev, &ubo->sgt, DMA_BIDIRECTIONAL, BUFSHARE_COMPAT_DMA_ATTRS);
 	for_each_sgtable_sg(&ubo->sgt, sg, i) {
 		unpin_user_page_range_dirty_lock(sg_page(sg), sg->length / PAGE_SIZE, true);
 		cond_resched();

@@ -3,6 +3,7 @@
 #ifndef BUFSHARE_COMPAT_H
 #define BUFSHARE_COMPAT_H
 
+#include <linux/dma-mapping.h>
 #include <linux/fs.h>
 #include <linux/iommu.h>
 #include <linux/ioport.h>
@@ -53,6 +54,16 @@
 	.restore = pm_sleep_ptr(restore_func),
 #else
 #define BUFSHARE_COMPAT_POWER(freeze_func, restore_func)
+#endif
+
+/*
+ * For memory of programs, which the host uses at the same time and which may be mapped any
+ * number of times. DMA debugging takes that for a mistake unless it is told.
+ */
+#ifdef DMA_ATTR_REQUIRE_COHERENT
+#define BUFSHARE_COMPAT_DMA_ATTRS DMA_ATTR_REQUIRE_COHERENT
+#else
+#define BUFSHARE_COMPAT_DMA_ATTRS DMA_ATTR_SKIP_CPU_SYNC
 #endif
 
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 11, 0)
