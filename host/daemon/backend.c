@@ -30,7 +30,8 @@ struct backend {
 	bool soon_set;
 	bool torn; /* memory_is_torn(), and it was said */
 	int reason; /* why ended */
-	uint8_t key[SIPHASH_KEY_SIZE]; /* of the buffers' UUIDs */
+	struct state *state; /* of the caller, or own */
+	struct state own;
 };
 
 /* ---- to the guest ---- */
@@ -41,7 +42,7 @@ static void send_events(struct backend *be)
 	struct virtio_bufshare_event event;
 	struct vq_element *element;
 
-	while (!TAILQ_EMPTY(&be->dev.eventful) && vq_pop(vq, &element) == 0) {
+	while (dev_has_event(&be->dev) && vq_pop(vq, &element) == 0) {
 		if (element->writable < sizeof(event)) {
 			log_warn("the driver's event buffer has %" PRIu32 " bytes, too few",
 				 element->writable);
@@ -150,6 +151,8 @@ static void op_reset(void *data, bool first)
 	struct backend *be = data;
 
 	log_info("the guest's driver began epoch %016" PRIx64, be->dev.epoch);
+	be->state->guest.epoch = be->dev.epoch;
+	be->state->guest.in_force = true;
 	if (!first)
 		consumers_set_state(be->consumers, BUFSHARE_IPC_STATE_RESET);
 	consumers_set_state(be->consumers, BUFSHARE_IPC_STATE_RUNNING);
@@ -179,7 +182,7 @@ static void op_uuid(void *data, uint64_t epoch, uint64_t id, uint8_t uuid[16])
 	} input = { .epoch = epoch, .id = id };
 
 	memcpy(input.device, be->config.device.uuid, sizeof(input.device));
-	siphash_uuid(be->key, &input, sizeof(input), uuid);
+	siphash_uuid(be->state->key, &input, sizeof(input), uuid);
 }
 
 static const struct dev_ops dev_ops = {
@@ -235,7 +238,11 @@ static void vu_was_started(void *data, int how)
 {
 	struct backend *be = data;
 
-	if (how == VU_START_FRESH && be->dev.epoch) {
+	if (how == VU_START_FRESH)
+		be->state->guest.in_force = false;
+	if (how == VU_START_FRESH && !be->dev.epoch) {
+		be->dev.tell_restarted = false;
+	} else if (how == VU_START_FRESH) {
 		/* The driver's INIT follows. */
 		dev_clear(&be->dev);
 		consumers_set_state(be->consumers, BUFSHARE_IPC_STATE_RESET);
@@ -310,11 +317,32 @@ static void tick(void *data)
 	}
 }
 
+void backend_disconnect(struct backend *be, int reason)
+{
+	if (be->vu)
+		vu_close(be->vu, reason);
+	be->ended = vu_free(be->ended);
+	memset(&be->state->guest, 0, sizeof(be->state->guest));
+}
+
 /* ---- life ---- */
 
 static void cleanup_backend(struct backend **be)
 {
 	backend_free(*be);
+}
+
+/* The config space never changes, so what the first process found out holds for the others. */
+static void describe(struct backend *be)
+{
+	struct virtio_bufshare_config *device = &be->config.device;
+
+	if (be->state->described)
+		*device = be->state->device;
+	else
+		exporter_describe(&be->exporter, device);
+	be->state->device = *device;
+	be->state->described = true;
 }
 
 int backend_new(struct loop *loop, const struct backend_config *config, int consumer_listener,
@@ -340,7 +368,8 @@ int backend_new(struct loop *loop, const struct backend_config *config, int cons
 	r = exporter_init(&be->exporter, config->export_mode);
 	if (r < 0)
 		return r;
-	exporter_describe(&be->exporter, &be->config.device);
+	be->state = config->state ? config->state : &be->own;
+	describe(be);
 	limits = (struct dev_limits){
 		.max_buffers = le32toh(be->config.device.max_buffers),
 		.max_buffer_size = le64toh(be->config.device.max_buffer_size),
@@ -349,7 +378,7 @@ int backend_new(struct loop *loop, const struct backend_config *config, int cons
 	};
 	memcpy(limits.application, be->config.device.application, sizeof(limits.application));
 	dev_init(&be->dev, &dev_ops, be, &limits, le64toh(be->config.device.caps));
-	op_random(be, be->key, sizeof(be->key));
+	op_random(be, be->own.key, sizeof(be->own.key));
 
 	r = loop_add_timer(loop, flush, be, &be->soon);
 	if (r == 0)
@@ -383,20 +412,54 @@ struct backend *backend_free(struct backend *be)
 	return NULL;
 }
 
-int backend_connect(struct backend *be, int sock)
+static struct vu_config transport(struct backend *be)
 {
-	struct vu_config config = {
+	return (struct vu_config){
 		.num_queues = VIRTIO_BUFSHARE_NUM_QUEUES,
 		.config = &be->config.device,
 		.config_size = sizeof(be->config.device),
 		.ops = &vu_ops,
 		.data = be,
+		.state = be->config.state ? &be->config.state->guest.vu : NULL,
 	};
+}
+
+int backend_connect(struct backend *be, int sock)
+{
+	const struct vu_config config = transport(be);
 
 	if (be->vu || be->ended)
 		return -EBUSY;
 	log_info("a VMM is here");
 	return vu_new(be->loop, sock, &config, &be->vu);
+}
+
+int backend_connect_fed(struct backend *be)
+{
+	const struct vu_config config = transport(be);
+	const struct state_guest *guest = &be->state->guest;
+	int r;
+
+	if (be->vu)
+		return -EBUSY;
+	r = vu_new_fed(be->loop, &config, &be->vu);
+	if (r < 0)
+		return r;
+	be->dev.last_epoch = guest->epoch;
+	if (!guest->in_force) {
+		log_info("a VMM is here");
+		return 0;
+	}
+	log_warn("going on after a restart with epoch %016" PRIx64 ": the guest registers its buffers again",
+		 be->dev.last_epoch);
+	dev_restarted(&be->dev, guest->epoch);
+	consumers_set_state(be->consumers, BUFSHARE_IPC_STATE_RECOVERING);
+	return 0;
+}
+
+struct vu *backend_vu(struct backend *be)
+{
+	return be->vu;
 }
 
 struct consumers *backend_consumers(struct backend *be)

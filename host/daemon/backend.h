@@ -11,6 +11,7 @@
 #include "host/daemon/consumers.h"
 #include "host/daemon/export.h"
 #include "host/daemon/loop.h"
+#include "host/daemon/state.h"
 
 struct backend;
 
@@ -23,6 +24,7 @@ struct backend_config {
 	/* The VMM closed the connection; reason as in vu_ops. */
 	void (*gone)(void *data, int reason);
 	void *data;
+	struct state *state; /* shared with the process before and after this one; NULL: its own */
 };
 
 /* consumer_listener: becomes the backend's; -1: none. The config is copied. */
@@ -34,6 +36,18 @@ struct backend *backend_free(struct backend *be);
 
 /* Serves a VMM over a connected socket, which becomes the backend's. -EBUSY: serves one. */
 int backend_connect(struct backend *be, int sock);
+
+/*
+ * The same when somebody else has the connection: messages are given to vu_feed() of
+ * backend_vu(). What the state says of the guest goes on.
+ */
+int backend_connect_fed(struct backend *be);
+
+/* NULL: no VMM. */
+struct vu *backend_vu(struct backend *be);
+
+/* The VMM of backend_connect_fed() is gone: another one can come, with a new state. */
+void backend_disconnect(struct backend *be, int reason);
 
 struct consumers *backend_consumers(struct backend *be);
 

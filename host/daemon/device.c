@@ -84,14 +84,32 @@ static void tell_nothing(struct dev_buffer *buffer)
 	buffer->eventful = false;
 }
 
+void dev_restarted(struct dev *dev, uint64_t epoch)
+{
+	dev->last_epoch = epoch;
+	dev->tell_restarted = true;
+	dev->ops->events(dev->data);
+}
+
+bool dev_has_event(const struct dev *dev)
+{
+	return dev->tell_restarted || !TAILQ_EMPTY(&dev->eventful);
+}
+
 bool dev_next_event(struct dev *dev, struct virtio_bufshare_event *event)
 {
 	struct dev_buffer *b = TAILQ_FIRST(&dev->eventful);
 
-	if (!b)
+	if (!dev_has_event(dev))
 		return false;
 
 	memset(event, 0, sizeof(*event));
+	if (dev->tell_restarted) {
+		event->type = htole32(VIRTIO_BUFSHARE_EVENT_RESTARTED);
+		event->epoch = htole64(dev->last_epoch);
+		dev->tell_restarted = false;
+		return true;
+	}
 	event->epoch = htole64(dev->epoch);
 	event->buffer = htole64(b->id);
 	if (b->tell_released) {
@@ -243,6 +261,7 @@ void dev_clear(struct dev *dev)
 		abandon(b);
 	dev->epoch = 0;
 	dev->caps = 0;
+	dev->tell_restarted = false;
 }
 
 int dev_apply_properties(struct props *side, const struct props *other, const char *block,

@@ -163,6 +163,7 @@ struct dev {
 	struct dev_buffers dying;
 	TAILQ_HEAD(, dev_buffer) eventful;
 	TAILQ_HEAD(, dev_slot) waiting; /* that the guest waits for, the longest first */
+	bool tell_restarted; /* the guest, until it says INIT */
 	uint32_t num_buffers;
 	uint64_t total_size;
 	uint64_t bytes_copied; /* since the start, of all buffers that ever were */
@@ -181,6 +182,14 @@ void dev_command(struct dev *dev, void *token, const void *request, size_t size)
 
 /* The largest command there is. */
 size_t dev_max_command(void);
+
+/*
+ * Another process was the device and ended without a word: the epoch was in force and can
+ * be resumed, nothing is registered. The guest is told so.
+ */
+void dev_restarted(struct dev *dev, uint64_t epoch);
+
+bool dev_has_event(const struct dev *dev);
 
 /* Takes the next thing to tell the guest. False: nothing. */
 bool dev_next_event(struct dev *dev, struct virtio_bufshare_event *event);

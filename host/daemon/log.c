@@ -15,6 +15,11 @@ void log_set_level(int level)
 	max_level = level;
 }
 
+int log_level(void)
+{
+	return max_level;
+}
+
 int log_enabled(int level)
 {
 	return level <= max_level;

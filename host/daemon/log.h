@@ -16,6 +16,7 @@ enum log_level {
 
 /* Drops what is less severe than level. At start: LOG_LEVEL_INFO. */
 void log_set_level(int level);
+int log_level(void);
 
 /* Whether a message of that level would be written. */
 int log_enabled(int level);

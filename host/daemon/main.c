@@ -1,29 +1,30 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * vhost-user-bufshare: sockets, signals, and one backend.
+ * vhost-user-bufshare: sockets and signals of the keeper, or the worker that it started.
  */
+#include <endian.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 
 #include "common/cleanup.h"
-#include "host/daemon/backend.h"
 #include "host/daemon/descriptors.h"
+#include "host/daemon/keeper.h"
 #include "host/daemon/log.h"
 #include "host/daemon/loop.h"
 #include "host/daemon/options.h"
+#include "host/daemon/worker.h"
 
 struct daemon {
 	struct options options;
 	struct loop *loop;
-	struct backend *backend;
-	struct loop_source *source; /* of the listener */
-	int listener; /* for the VMM, -1: a connected socket was given */
+	struct keeper *keeper;
+	struct keeper_config config;
 	bool made_socket, made_consumers; /* the files, which are to be removed */
 };
 
@@ -77,41 +78,22 @@ static int listen_at(const char *path, int type, mode_t mode)
 	return steal_fd(&fd);
 }
 
-static void on_signal(void *data, int signo)
+static void on_end_signal(void *data, int signo)
 {
 	struct daemon *d = data;
 
-	log_info("signal %d: ending", signo);
-	loop_quit(d->loop, 0);
+	log_info("signal %d", signo);
+	keeper_end(d->keeper);
 }
 
-static void on_gone(void *data, int reason)
+/* Everything, and back to what was asked for. */
+static void on_sighup(void *data, int signo)
 {
 	struct daemon *d = data;
+	bool all = log_level() == LOG_LEVEL_DEBUG;
 
-	if (d->options.once || d->listener < 0) {
-		loop_quit(d->loop, reason);
-		return;
-	}
-	loop_source_set_events(d->source, EPOLLIN);
-}
-
-static void on_connection(void *data, uint32_t events)
-{
-	struct daemon *d = data;
-	int sock, r;
-
-	sock = accept4(d->listener, NULL, NULL, SOCK_CLOEXEC);
-	if (sock < 0)
-		return;
-	r = backend_connect(d->backend, sock);
-	if (r < 0) {
-		log_err("cannot serve a VMM: %s", strerror(-r));
-		close(sock);
-		return;
-	}
-	/* One VM at a time; the next one waits in the queue of the socket. */
-	loop_source_set_events(d->source, 0);
+	keeper_set_log_level(d->keeper, all ? d->options.log_level : LOG_LEVEL_DEBUG);
+	log_info("the log has %s now", all ? "what was asked for" : "everything");
 }
 
 /* --fd: QEMU's conventions leave open whether it listens or is connected. */
@@ -129,62 +111,62 @@ static int use_fd(struct daemon *d)
 		log_err("--fd=%d is not a stream socket", d->options.fd);
 		return -EPROTOTYPE;
 	}
-	if (!listens)
-		return backend_connect(d->backend, d->options.fd);
-	d->listener = d->options.fd;
+	if (fcntl(d->options.fd, F_SETFD, FD_CLOEXEC) < 0) /* not the worker's */
+		return -errno;
+	if (listens)
+		d->config.listener = d->options.fd;
+	else
+		d->config.vmm = d->options.fd;
 	return 0;
 }
 
-static int serve(struct daemon *d)
+/* The consumers' first: whoever sees the VMM's socket finds both. */
+static int open_sockets(struct daemon *d)
 {
-	int r = 0;
-
+	if (d->options.consumer_path) {
+		d->config.consumers = listen_at(d->options.consumer_path, SOCK_SEQPACKET,
+						 d->options.consumer_mode);
+		if (d->config.consumers < 0)
+			return d->config.consumers;
+		d->made_consumers = true;
+	}
 	if (d->options.fd >= 0)
-		r = use_fd(d);
-	if (r == 0 && d->listener >= 0)
-		r = loop_add_fd(d->loop, d->listener, EPOLLIN, on_connection, d, &d->source);
-	if (r < 0)
-		return r;
-	log_info("the device is ready");
-	return loop_run(d->loop);
+		return use_fd(d);
+	d->config.listener = listen_at(d->options.socket_path, SOCK_STREAM, 0600);
+	if (d->config.listener < 0)
+		return d->config.listener;
+	d->made_socket = true;
+	return 0;
 }
 
-static int set_up(struct daemon *d)
+static int set_up(struct daemon *d, char **argv)
 {
 	struct virtio_bufshare_config *device = &d->options.backend.device;
 	struct loop_source *ignored;
-	int r, consumers = -1;
+	int r;
 
-	device->max_buffers =
-		htole32(descriptors_for_buffers(le32toh(device->max_buffers)));
+	d->config = (struct keeper_config){
+		.argv = argv,
+		.device = device,
+		.listener = -1,
+		.vmm = -1,
+		.consumers = -1,
+		.once = d->options.once,
+		.linger_s = d->options.linger_s,
+	};
+	device->max_buffers = htole32(descriptors_for_buffers(le32toh(device->max_buffers)));
 	r = loop_new(&d->loop);
 	if (r == 0)
-		r = loop_add_signal(d->loop, SIGTERM, on_signal, d, &ignored);
+		r = loop_add_signal(d->loop, SIGTERM, on_end_signal, d, &ignored);
 	if (r == 0)
-		r = loop_add_signal(d->loop, SIGINT, on_signal, d, &ignored);
-	if (r < 0)
-		return r;
-
-	/* The consumers' first: whoever sees the VMM's socket finds both. */
-	if (d->options.consumer_path) {
-		consumers = listen_at(d->options.consumer_path, SOCK_SEQPACKET,
-				      d->options.consumer_mode);
-		if (consumers < 0)
-			return consumers;
-		d->made_consumers = true;
-	}
-	d->options.backend.gone = on_gone;
-	d->options.backend.data = d;
-	r = backend_new(d->loop, &d->options.backend, consumers, &d->backend);
-	if (r < 0)
-		return r;
-	if (!d->options.socket_path)
-		return 0;
-	d->listener = listen_at(d->options.socket_path, SOCK_STREAM, 0600);
-	if (d->listener < 0)
-		return d->listener;
-	d->made_socket = true;
-	return 0;
+		r = loop_add_signal(d->loop, SIGINT, on_end_signal, d, &ignored);
+	if (r == 0)
+		r = loop_add_signal(d->loop, SIGHUP, on_sighup, d, &ignored);
+	if (r == 0)
+		r = open_sockets(d);
+	if (r == 0)
+		r = keeper_new(d->loop, &d->config, &d->keeper);
+	return r;
 }
 
 static void tear_down(struct daemon *d)
@@ -193,29 +175,38 @@ static void tear_down(struct daemon *d)
 		unlink(d->options.socket_path);
 	if (d->made_consumers)
 		unlink(d->options.consumer_path);
-	backend_free(d->backend);
-	loop_source_remove(d->source);
-	if (d->listener >= 0)
-		close(d->listener);
+	keeper_free(d->keeper);
+	if (d->config.listener >= 0)
+		close(d->config.listener);
+	if (d->config.consumers >= 0)
+		close(d->config.consumers);
 	loop_free(d->loop);
-	free(d->options.consumer_path);
+}
+
+static int keep(struct options *options, char **argv)
+{
+	struct daemon d = { .options = *options };
+	int r;
+
+	r = set_up(&d, argv);
+	if (r == 0)
+		r = loop_run(d.loop);
+	if (r < 0 && r != -ECHILD) /* of which the worker said why */
+		log_err("ending: %s", strerror(-r));
+	tear_down(&d);
+	return r < 0;
 }
 
 int main(int argc, char **argv)
 {
-	struct daemon d = { .listener = -1 };
+	struct options options;
 	int r;
 
-	r = options_parse(argc, argv, &d.options);
-	if (r >= 0) {
-		free(d.options.consumer_path);
-		return r;
-	}
-	r = set_up(&d);
-	if (r == 0)
-		r = serve(&d);
-	if (r < 0)
-		log_err("ending: %s", strerror(-r));
-	tear_down(&d);
-	return r < 0;
+	r = options_parse(argc, argv, &options);
+	if (r < 0 && options.worker.channel >= 0)
+		r = worker_run(&options);
+	else if (r < 0)
+		r = keep(&options, argv);
+	free(options.consumer_path);
+	return r;
 }

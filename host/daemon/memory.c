@@ -188,6 +188,16 @@ static int region_new(const struct memory_info *info, int fd, struct memory_regi
 	return 0;
 }
 
+static bool number_is_free(const struct memory *memory, int number)
+{
+	size_t i;
+
+	for (i = 0; i < memory->count; i++)
+		if (memory->regions[i]->number == number)
+			return false;
+	return true;
+}
+
 int memory_add(struct memory *memory, const struct memory_info *info, int fd)
 {
 	struct memory_region *region;
@@ -208,26 +218,42 @@ int memory_add(struct memory *memory, const struct memory_info *info, int fd)
 	if (r < 0)
 		return r;
 
+	region->number = MEMORY_FIRST_ADDED;
+	while (!number_is_free(memory, region->number))
+		region->number++;
 	memory->regions[memory->count++] = region;
 	return 0;
 }
 
-int memory_remove(struct memory *memory, const struct memory_info *info)
+static int find_index(const struct memory *memory, const struct memory_info *info)
 {
 	size_t i;
 
 	for (i = 0; i < memory->count; i++) {
-		struct memory_region *region = memory->regions[i];
+		const struct memory_info *it = &memory->regions[i]->info;
 
-		if (region->info.gpa != info->gpa || region->info.size != info->size ||
-		    region->info.uva != info->uva)
-			continue;
-
-		memory->regions[i] = memory->regions[--memory->count];
-		memory_region_unref(region);
-		return 0;
+		if (it->gpa == info->gpa && it->size == info->size && it->uva == info->uva)
+			return (int)i;
 	}
 	return -ENOENT;
+}
+
+int memory_number(const struct memory *memory, const struct memory_info *info)
+{
+	int i = find_index(memory, info);
+
+	return i < 0 ? i : memory->regions[i]->number;
+}
+
+int memory_remove(struct memory *memory, const struct memory_info *info)
+{
+	int i = find_index(memory, info);
+
+	if (i < 0)
+		return i;
+	memory_region_unref(memory->regions[i]);
+	memory->regions[i] = memory->regions[--memory->count];
+	return 0;
 }
 
 /* The region of the old table that is the same memory at the same addresses, if there is one. */
@@ -303,8 +329,10 @@ int memory_replace(struct memory *memory, const struct memory_info *infos, const
 
 	clear(memory);
 	*memory = new;
-	for (i = 0; i < n; i++)
+	for (i = 0; i < n; i++) {
+		memory->regions[i]->number = (int)i;
 		close(fds[i]);
+	}
 	return 0;
 }
 

@@ -38,6 +38,7 @@ struct memory_info {
  */
 struct memory_region {
 	struct memory_info info;
+	int number;		/* its own in the table */
 	uint8_t *hva;		/* its first byte in this process */
 	int fd;			/* of the file, borrowed */
 	int seals;		/* F_SEAL_* of the file; -1: a file that can not have any */
@@ -72,6 +73,13 @@ struct memory *memory_free(struct memory *memory);
  * be mapped.
  */
 int memory_add(struct memory *memory, const struct memory_info *info, int fd);
+
+/*
+ * The number of the region with that gpa, size and uva: in the order of memory_replace(), or
+ * from MEMORY_FIRST_ADDED on. -ENOENT: there is none.
+ */
+int memory_number(const struct memory *memory, const struct memory_info *info);
+#define MEMORY_FIRST_ADDED	MEMORY_MAX_REGIONS
 
 /* Removes the region with that gpa, size and uva. -ENOENT: there is none. */
 int memory_remove(struct memory *memory, const struct memory_info *info);

@@ -34,9 +34,11 @@ enum option_id {
 	OPT_ALLOW_GID,
 	OPT_RELEASE_TIMEOUT,
 	OPT_ONCE,
+	OPT_LINGER,
 	OPT_LOG_LEVEL,
 	OPT_HELP,
 	OPT_VERSION,
+	OPT_WORKER, /* from the keeper alone */
 };
 
 static const struct option long_options[] = {
@@ -59,9 +61,11 @@ static const struct option long_options[] = {
 	{ "allow-gid", required_argument, NULL, OPT_ALLOW_GID },
 	{ "release-timeout", required_argument, NULL, OPT_RELEASE_TIMEOUT },
 	{ "once", no_argument, NULL, OPT_ONCE },
+	{ "linger", required_argument, NULL, OPT_LINGER },
 	{ "log-level", required_argument, NULL, OPT_LOG_LEVEL },
 	{ "help", no_argument, NULL, OPT_HELP },
 	{ "version", no_argument, NULL, OPT_VERSION },
+	{ "worker", required_argument, NULL, OPT_WORKER },
 	{ 0 }
 };
 
@@ -90,6 +94,7 @@ static void help(void)
 	     "                          zero-copy, all\n"
 	     "  --release-timeout=TIME  a consumer can hold an update, 0: for ever (10s)\n"
 	     "  --once                  end when the first VMM closes the device\n"
+	     "  --linger=SECONDS        for which SIGTERM waits for the VMM to end first (5)\n"
 	     "  --log-level=LEVEL       err, warn, info (default) or debug\n"
 	     "  --help, --version\n"
 	     "\n"
@@ -347,10 +352,23 @@ static int program_option(int id, const char *name, const char *arg, struct opti
 	case OPT_ONCE:
 		o->once = true;
 		return -1;
+	case OPT_LINGER:
+		if (strcmp(arg, "0") == 0)
+			n = 0;
+		else if (!parse_number(arg, 86400, &n))
+			return usage(name, arg, "a number of seconds up to 86400");
+		o->linger_s = (unsigned int)n;
+		return -1;
+	case OPT_WORKER:
+		if (sscanf(arg, "%d,%d,%d", &o->worker.channel, &o->worker.state,
+			   &o->worker.consumers) != 3)
+			return usage(name, arg, "for you to use");
+		return -1;
 	case OPT_LOG_LEVEL:
 		word = find_word(arg, log_levels, ARRAY_SIZE(log_levels));
 		if (word < 0)
 			return usage(name, arg, "err, warn, info or debug");
+		o->log_level = word;
 		log_set_level(word);
 		return -1;
 	case OPT_CAPABILITIES:
@@ -374,12 +392,15 @@ static void defaults(struct options *o)
 	*o = (struct options){
 		.fd = -1,
 		.consumer_mode = 0600,
+		.linger_s = 5,
+		.log_level = LOG_LEVEL_INFO,
+		.worker = { -1, -1, -1 },
 		.backend.max_consumers = 16,
 		.backend.release_timeout_ns = 10000000000,
 	};
 	device->magic = htole32(VIRTIO_BUFSHARE_MAGIC);
 	device->version = htole32(VIRTIO_BUFSHARE_VERSION);
-	device->caps = htole64(VIRTIO_BUFSHARE_CAP_HOST_PROPERTIES);
+	device->caps = htole64(VIRTIO_BUFSHARE_CAP_HOST_PROPERTIES | VIRTIO_BUFSHARE_CAP_RECOVERY);
 	device->max_buffers = htole32(1024);
 	device->max_buffer_size = htole64(VIRTIO_BUFSHARE_MAX_BUFFER_SIZE);
 	device->max_total_size = htole64(4ULL << 30);

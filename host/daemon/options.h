@@ -7,12 +7,22 @@
 
 #include "host/daemon/backend.h"
 
+/* What a worker inherits from the keeper. */
+struct worker_fds {
+	int channel; /* to the keeper */
+	int state; /* struct state */
+	int consumers; /* the listening socket, -1: none */
+};
+
 struct options {
 	const char *socket_path; /* NULL: fd */
 	int fd; /* -1: socket_path */
 	char *consumer_path; /* NULL: no consumers */
 	mode_t consumer_mode; /* of that socket */
 	bool once;
+	unsigned int linger_s;
+	int log_level;
+	struct worker_fds worker; /* channel -1: this is no worker */
 	struct backend_config backend;
 };
 

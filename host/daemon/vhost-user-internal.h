@@ -47,10 +47,26 @@ struct vu_queue {
 	int kick_fd; /* -1: not set up, or stopped by GET_VRING_BASE */
 	struct loop_source *kick; /* while the device is started */
 	bool enabled;
+};
 
-	/* To tell a resumed driver from a new one. */
-	uint16_t stopped_base;
-	bool base_set; /* since it stopped */
+/*
+ * Keys of messages that are kept: in their order they bring a back end to where it was.
+ * The low bits are the queue or region.
+ */
+enum vu_key {
+	VU_KEY_PROTOCOL_FEATURES	= 1 << 16,
+	VU_KEY_FEATURES			= 2 << 16,
+	VU_KEY_BACKEND_FD		= 3 << 16,
+	VU_KEY_MEM_TABLE		= 4 << 16,
+	VU_KEY_REM_MEM_REG		= 5 << 16, /* from that table */
+	VU_KEY_ADD_MEM_REG		= 6 << 16,
+	VU_KEY_VRING_NUM		= 7 << 16,
+	VU_KEY_VRING_ADDR		= 8 << 16,
+	VU_KEY_VRING_CALL		= 9 << 16,
+	VU_KEY_VRING_ERR		= 10 << 16,
+	VU_KEY_VRING_KICK		= 11 << 16,
+	VU_KEY_VRING_ENABLE		= 12 << 16,
+	VU_KEY_END			= 13 << 16,
 };
 
 struct vu {
@@ -60,6 +76,7 @@ struct vu {
 	struct vu_config config;
 	struct vu_message in;
 	struct vu_reply out;
+	struct vu_note note; /* of the message that is being handled */
 
 	uint64_t features; /* accepted */
 	uint64_t protocol_features; /* accepted */
@@ -67,7 +84,8 @@ struct vu {
 	struct memory *memory;
 	struct vu_queue queues[VU_MAX_QUEUES];
 	bool started;
-	bool was_started;
+	struct vu_state *state; /* of the caller, or own */
+	struct vu_state own;
 };
 
 /* vhost-user.c */
@@ -86,6 +104,9 @@ int vu_set_kick(struct vu_queue *queue, int fd);
 
 /* Stops the device if one of its queues can not run any more. */
 void vu_stop_if_needed(struct vu *vu);
+
+/* Says why the connection is closed. */
+void vu_log_close(const struct vu *vu, int error);
 
 /* Tells queues and device that regions came or went. */
 void vu_memory_changed(struct vu *vu);

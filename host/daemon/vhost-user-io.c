@@ -167,7 +167,51 @@ int vu_reply(struct vu *vu, uint32_t request, const void *payload, size_t size)
 	memcpy(out->frame.payload, payload, size);
 	out->sent = 0;
 	out->pending = true;
+	if (vu->sock < 0)
+		return 0; /* it goes out with the answer of vu_feed() */
 
 	r = vu_send_on(vu);
 	return r < 0 ? r : 0;
+}
+
+static int take_message(struct vu_message *msg, const uint8_t *message, size_t size)
+{
+	if (size < HEADER_SIZE || size > HEADER_SIZE + VU_MAX_PAYLOAD)
+		return -EPROTO;
+	memcpy(&msg->hdr, message, HEADER_SIZE);
+	if (size - HEADER_SIZE != msg->hdr.size)
+		return -EPROTO;
+	memcpy(msg->payload.bytes, message + HEADER_SIZE, msg->hdr.size);
+	msg->received = size;
+	return vu_check_header(&msg->hdr);
+}
+
+ssize_t vu_feed(struct vu *vu, const void *message, size_t size, const int *fds, size_t num_fds,
+		void *reply, struct vu_note *note)
+{
+	struct vu_reply *out = &vu->out;
+	size_t i;
+	int r;
+
+	_Static_assert(sizeof(out->frame) <= VU_MAX_REPLY, "no room for a reply");
+	for (i = 0; i < num_fds && i < ARRAY_SIZE(vu->in.fds); i++)
+		vu->in.fds[vu->in.num_fds++] = fds[i];
+	for (; i < num_fds; i++)
+		close(fds[i]);
+
+	vu->note = (struct vu_note){ 0 };
+	r = num_fds > ARRAY_SIZE(vu->in.fds) ? -EPROTO : take_message(&vu->in, message, size);
+	if (r == 0)
+		r = vu_handle(vu, &vu->in);
+	if (r < 0) {
+		vu_log_close(vu, r);
+		return r;
+	}
+	vu_message_done(&vu->in);
+	*note = vu->note;
+	if (!out->pending)
+		return 0;
+	out->pending = false;
+	memcpy(reply, &out->frame, HEADER_SIZE + out->frame.hdr.size);
+	return (ssize_t)(HEADER_SIZE + out->frame.hdr.size);
 }

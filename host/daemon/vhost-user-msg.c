@@ -27,6 +27,17 @@ static int reply_u64(struct vu *vu, const struct vu_message *msg, uint64_t value
 	return vu_reply(vu, msg->hdr.request, &value, sizeof(value));
 }
 
+static void keep(struct vu *vu, uint32_t key)
+{
+	vu->note.keep = key;
+}
+
+static void forget(struct vu *vu, uint32_t first, uint32_t last)
+{
+	vu->note.forget_first = first;
+	vu->note.forget_last = last;
+}
+
 static int get_features(struct vu *vu, struct vu_message *msg)
 {
 	return reply_u64(vu, msg, vu_offered_features(vu));
@@ -42,6 +53,7 @@ static int set_features(struct vu *vu, struct vu_message *msg)
 		return -EBUSY;
 
 	vu->features = features;
+	keep(vu, VU_KEY_FEATURES);
 	return 0;
 }
 
@@ -56,6 +68,7 @@ static int set_protocol_features(struct vu *vu, struct vu_message *msg)
 		return -EINVAL;
 
 	vu->protocol_features = msg->payload.u64;
+	keep(vu, VU_KEY_PROTOCOL_FEATURES);
 	return 0;
 }
 
@@ -79,6 +92,7 @@ static int reset_owner(struct vu *vu, struct vu_message *msg)
 		vu_set_kick(&vu->queues[i], -1);
 	}
 	vu_stop_if_needed(vu);
+	forget(vu, VU_KEY_VRING_KICK, VU_KEY_END);
 	return 0;
 }
 
@@ -88,6 +102,7 @@ static int set_backend_req_fd(struct vu *vu, struct vu_message *msg)
 		close(vu->backend_fd);
 	vu->backend_fd = msg->fds[0];
 	msg->num_fds = 0;
+	keep(vu, VU_KEY_BACKEND_FD);
 	return 0;
 }
 
@@ -120,6 +135,8 @@ static int set_mem_table(struct vu *vu, struct vu_message *msg)
 		return r;
 
 	msg->num_fds = 0;
+	forget(vu, VU_KEY_MEM_TABLE, VU_KEY_VRING_NUM - 1);
+	keep(vu, VU_KEY_MEM_TABLE);
 	vu_memory_changed(vu);
 	return 0;
 }
@@ -139,19 +156,26 @@ static int add_mem_reg(struct vu *vu, struct vu_message *msg)
 		return r;
 
 	msg->num_fds = 0;
+	keep(vu, VU_KEY_ADD_MEM_REG | memory_number(vu->memory, &info));
 	vu_memory_changed(vu);
 	return 0;
 }
 
+/* One that came with a table is removed from that again, should the table be told again. */
 static int rem_mem_reg(struct vu *vu, struct vu_message *msg)
 {
 	struct memory_info info = region_info(&msg->payload.reg.region);
+	const int number = memory_number(vu->memory, &info);
 	int r;
 
 	r = memory_remove(vu->memory, &info);
 	if (r < 0)
 		return r;
 
+	if (number < MEMORY_FIRST_ADDED)
+		keep(vu, VU_KEY_REM_MEM_REG | number);
+	else
+		forget(vu, VU_KEY_ADD_MEM_REG | number, VU_KEY_ADD_MEM_REG | number);
 	vu_memory_changed(vu);
 	return 0;
 }
@@ -165,6 +189,7 @@ static int set_vring_num(struct vu *vu, struct vu_message *msg)
 {
 	struct vu_queue *queue = find_queue(vu, msg->payload.state.index);
 
+	keep(vu, VU_KEY_VRING_NUM | msg->payload.state.index);
 	return queue ? vq_set_size(queue->vq, msg->payload.state.num) : -EINVAL;
 }
 
@@ -179,6 +204,7 @@ static int set_vring_addr(struct vu *vu, struct vu_message *msg)
 		.used = addr->used,
 	};
 
+	keep(vu, VU_KEY_VRING_ADDR | addr->index);
 	return queue ? vq_set_addresses(queue->vq, &addresses) : -EINVAL;
 }
 
@@ -194,7 +220,7 @@ static int set_vring_base(struct vu *vu, struct vu_message *msg)
 	if (r < 0)
 		return r;
 
-	queue->base_set = true;
+	vu->state->queues[queue->index].base_set = true;
 	return 0;
 }
 
@@ -209,6 +235,7 @@ static int get_vring_base(struct vu *vu, struct vu_message *msg)
 
 	vu_set_kick(queue, -1);
 	vu_stop_if_needed(vu);
+	forget(vu, VU_KEY_VRING_KICK | queue->index, VU_KEY_VRING_KICK | queue->index);
 
 	state.index = queue->index;
 	state.num = vq_get_base(queue->vq);
@@ -264,6 +291,7 @@ static int set_vring_kick(struct vu *vu, struct vu_message *msg)
 	if (r < 0)
 		return r;
 
+	keep(vu, VU_KEY_VRING_KICK | queue->index);
 	msg->num_fds = 0;
 	return 0;
 }
@@ -277,6 +305,7 @@ static int set_vring_call(struct vu *vu, struct vu_message *msg)
 	if (r < 0)
 		return r;
 
+	keep(vu, VU_KEY_VRING_CALL | queue->index);
 	vq_set_call(queue->vq, fd);
 	msg->num_fds = 0;
 	return 0;
@@ -291,6 +320,7 @@ static int set_vring_err(struct vu *vu, struct vu_message *msg)
 	if (r < 0)
 		return r;
 
+	keep(vu, VU_KEY_VRING_ERR | queue->index);
 	vq_set_err(queue->vq, fd);
 	msg->num_fds = 0;
 	return 0;
@@ -309,6 +339,7 @@ static int set_vring_enable(struct vu *vu, struct vu_message *msg)
 	if (r < 0)
 		return r;
 
+	keep(vu, VU_KEY_VRING_ENABLE | queue->index);
 	queue->enabled = enable;
 	vu_stop_if_needed(vu);
 	return 0;
@@ -453,6 +484,8 @@ int vu_handle(struct vu *vu, struct vu_message *msg)
 	r = request ? handle_known(vu, msg, request) : -EOPNOTSUPP;
 	if (r == -EPROTO || (request && request->replies))
 		return r;
+	if (r < 0)
+		vu->note = (struct vu_note){ 0 };
 	if (r < 0)
 		log_warn("vhost-user: refused %s (%" PRIu32 "): %s",
 			 request ? request->name : "unknown", msg->hdr.request, strerror(-r));

@@ -54,9 +54,10 @@ static void stop(struct vu *vu)
 
 		queue->kick = loop_source_remove(queue->kick);
 		vq_stop(queue->vq);
-		queue->stopped_base = vq_get_base(queue->vq);
-		queue->base_set = false;
+		vu->state->queues[i].stopped_base = vq_get_base(queue->vq);
+		vu->state->queues[i].base_set = false;
 	}
+	vu->state->running = false;
 	vu->started = false;
 	log_info("vhost-user: the device is stopped");
 	vu->config.ops->stopped(vu->config.data);
@@ -77,19 +78,22 @@ static int how_it_starts(const struct vu *vu)
 	bool resumed = false, fresh = false;
 	unsigned int i;
 
-	for (i = 0; i < vu->config.num_queues; i++) {
-		const struct vu_queue *queue = &vu->queues[i];
-		uint16_t base = vq_get_base(queue->vq);
+	if (vu->state->running)
+		return VU_START_RESTARTED;
 
-		if (!vu->was_started && base != 0)
+	for (i = 0; i < vu->config.num_queues; i++) {
+		uint16_t stopped_base = vu->state->queues[i].stopped_base;
+		uint16_t base = vq_get_base(vu->queues[i].vq);
+
+		if (!vu->state->was_started && base != 0)
 			return VU_START_UNKNOWN;
-		if (!vu->was_started)
+		if (!vu->state->was_started)
 			fresh = true;
-		else if (!queue->base_set)
+		else if (!vu->state->queues[i].base_set)
 			resumed = true;
-		else if (base != queue->stopped_base && base != 0)
+		else if (base != stopped_base && base != 0)
 			return VU_START_UNKNOWN;
-		else if (base != queue->stopped_base)
+		else if (base != stopped_base)
 			fresh = true;
 		else if (base != 0)
 			resumed = true;
@@ -107,6 +111,8 @@ static const char *start_name(int how)
 		return "the driver is new";
 	case VU_START_RESUMED:
 		return "the driver goes on";
+	case VU_START_RESTARTED:
+		return "after a restart";
 	default:
 		return "the driver is new or goes on";
 	}
@@ -197,7 +203,7 @@ static int start_queues(struct vu *vu, bool resume)
 	return r;
 }
 
-static void start_if_ready(struct vu *vu)
+void vu_start_if_ready(struct vu *vu)
 {
 	unsigned int i;
 	int how;
@@ -206,11 +212,12 @@ static void start_if_ready(struct vu *vu)
 		return;
 
 	how = how_it_starts(vu);
-	if (start_queues(vu, how == VU_START_RESUMED) < 0)
+	if (start_queues(vu, how == VU_START_RESUMED || how == VU_START_RESTARTED) < 0)
 		return;
 
 	vu->started = true;
-	vu->was_started = true;
+	vu->state->was_started = true;
+	vu->state->running = true;
 	log_info("vhost-user: the device runs, %s", start_name(how));
 	vu->config.ops->started(vu->config.data, how);
 
@@ -228,7 +235,7 @@ void vu_memory_changed(struct vu *vu)
 	vu->config.ops->memory_changed(vu->config.data);
 }
 
-static void log_close(const struct vu *vu, int error)
+void vu_log_close(const struct vu *vu, int error)
 {
 	const struct vhost_user_header *hdr = &vu->in.hdr;
 
@@ -243,15 +250,21 @@ static void log_close(const struct vu *vu, int error)
 }
 
 /* The last thing that is done with the back end on any path: it may be freed in here. */
-static void close_connection(struct vu *vu, int error)
+void vu_close(struct vu *vu, int reason)
 {
-	log_close(vu, error);
 	vu->source = loop_source_remove(vu->source);
-	close(vu->sock);
+	if (vu->sock >= 0)
+		close(vu->sock);
 	vu->sock = -1;
 	vu_message_done(&vu->in);
 	stop(vu);
-	vu->config.ops->closed(vu->config.data, error == -ENOTCONN ? 0 : error);
+	vu->config.ops->closed(vu->config.data, reason);
+}
+
+static void close_connection(struct vu *vu, int error)
+{
+	vu_log_close(vu, error);
+	vu_close(vu, error == -ENOTCONN ? 0 : error);
 }
 
 /* One message, or a part of one. A negative return value ends the connection. */
@@ -290,7 +303,7 @@ static void socket_event(void *data, uint32_t events)
 	if (r < 0)
 		close_connection(vu, r);
 	else
-		start_if_ready(vu);
+		vu_start_if_ready(vu);
 }
 
 static void free_vup(struct vu **vu)
@@ -308,7 +321,7 @@ static int check_socket(int sock)
 	return type == SOCK_STREAM ? 0 : -EPROTOTYPE;
 }
 
-int vu_new(struct loop *loop, int sock, const struct vu_config *config, struct vu **vu)
+int vu_new_fed(struct loop *loop, const struct vu_config *config, struct vu **vu)
 {
 	_cleanup_(free_vup) struct vu *v = NULL;
 	unsigned int i;
@@ -318,16 +331,13 @@ int vu_new(struct loop *loop, int sock, const struct vu_config *config, struct v
 	    config->config_size > VU_MAX_CONFIG_SIZE)
 		return -EINVAL;
 
-	r = check_socket(sock);
-	if (r < 0)
-		return r;
-
 	v = calloc(1, sizeof(*v));
 	if (!v)
 		return -ENOMEM;
 
 	v->loop = loop;
 	v->config = *config;
+	v->state = config->state ? config->state : &v->own;
 	v->sock = -1;
 	v->backend_fd = -1;
 	for (i = 0; i < config->num_queues; i++)
@@ -338,10 +348,27 @@ int vu_new(struct loop *loop, int sock, const struct vu_config *config, struct v
 		return r;
 
 	for (i = 0; i < config->num_queues; i++) {
-		r = vq_new(i, v->memory, &v->queues[i].vq);
+		struct vq_state *state = config->state ? &config->state->vqs[i] : NULL;
+
+		r = vq_new(i, v->memory, state, &v->queues[i].vq);
 		if (r < 0)
 			return r;
 	}
+
+	*vu = steal_ptr(&v);
+	return 0;
+}
+
+int vu_new(struct loop *loop, int sock, const struct vu_config *config, struct vu **vu)
+{
+	_cleanup_(free_vup) struct vu *v = NULL;
+	int r;
+
+	r = check_socket(sock);
+	if (r == 0)
+		r = vu_new_fed(loop, config, &v);
+	if (r < 0)
+		return r;
 
 	r = loop_add_fd(loop, sock, EPOLLIN, socket_event, v, &v->source);
 	if (r < 0)

@@ -23,6 +23,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "host/daemon/loop.h"
 #include "host/daemon/memory.h"
@@ -42,6 +43,7 @@ enum vu_start {
 	VU_START_FRESH,		/* the driver begins anew: whatever it had registered is void */
 	VU_START_RESUMED,	/* the driver never noticed: everything is as it was */
 	VU_START_UNKNOWN,	/* one of the two: wait whether the driver says INIT or goes on */
+	VU_START_RESTARTED,	/* the driver never noticed that another process served it so far */
 };
 
 /* What the device is told. Every function must be there, none may free the back end but closed. */
@@ -66,6 +68,26 @@ struct vu_ops {
 	void (*closed)(void *data, int reason);
 };
 
+/* What of the device outlives the process that serves it: all zero for a new front end. */
+struct vu_state {
+	bool running; /* started, and not stopped since */
+	bool was_started;
+	struct {
+		uint16_t stopped_base;
+		bool base_set; /* since it stopped */
+	} queues[VU_MAX_QUEUES];
+	struct vq_state vqs[VU_MAX_QUEUES];
+};
+
+/*
+ * What whoever relays messages has to remember of one, so that it can tell the next process
+ * what this one knew: all that were kept, sorted by key, are as good as all there ever were.
+ */
+struct vu_note {
+	uint32_t keep; /* the message, under this key, instead of what had it; 0: not */
+	uint32_t forget_first, forget_last; /* first, what has these keys; 0: nothing */
+};
+
 /* What kind of device it is. Copied, except for what it points to. */
 struct vu_config {
 	unsigned int num_queues;	/* 1 to VU_MAX_QUEUES */
@@ -74,10 +96,29 @@ struct vu_config {
 	size_t config_size;		/* up to VU_MAX_CONFIG_SIZE; zeros follow it */
 	const struct vu_ops *ops;
 	void *data;			/* for the ops */
+	struct vu_state *state;		/* NULL: its own */
 };
 
 /* Serves the connected socket, which becomes the back end's on success. Calls nothing yet. */
 int vu_new(struct loop *loop, int sock, const struct vu_config *config, struct vu **vu);
+
+/* The same without a socket: messages come by vu_feed(). */
+int vu_new_fed(struct loop *loop, const struct vu_config *config, struct vu **vu);
+
+/*
+ * One message, with its header; the descriptors become the back end's. Returns the size of
+ * the reply for the front end (0: there is none), and what to remember of the message. An
+ * error ends the connection: vu_close().
+ */
+ssize_t vu_feed(struct vu *vu, const void *message, size_t size, const int *fds, size_t num_fds,
+		void *reply, struct vu_note *note);
+#define VU_MAX_REPLY 512
+
+/* Starts the device if it is ready: to be called behind vu_feed(), when the reply is out. */
+void vu_start_if_ready(struct vu *vu);
+
+/* The front end is gone: calls stopped and closed. reason as in the ops. */
+void vu_close(struct vu *vu, int reason);
 
 /* Closes the connection; calls nothing. NULL is fine. Returns NULL. */
 struct vu *vu_free(struct vu *vu);

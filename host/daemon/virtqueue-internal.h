@@ -27,7 +27,10 @@ struct vq {
 	struct vring_avail *avail;
 	struct vring_used *used;
 
-	uint16_t next_avail;
+	struct vq_state *state; /* of the caller, or own */
+	bool adopt; /* what is in flight according to state came from another process */
+	uint16_t again[VQ_MAX_SIZE]; /* heads of those, to be popped once more */
+	unsigned int next_again, num_again;
 	uint16_t next_used;
 	bool pushed;		/* since the last vq_notify() */
 	bool called;		/* at least once since the start, at called_used */
@@ -41,7 +44,14 @@ struct vq {
 	unsigned int num_elements;
 
 	struct vq_segment segments[VQ_MAX_SIZE]; /* of the chain that is being read */
+	struct vq_state own;
 };
+
+/* The driver's index of the next element to pop. */
+static inline uint16_t next_avail(const struct vq *vq)
+{
+	return (uint16_t)(vq->state->popped + vq->state->offset);
+}
 
 /*
  * Indices in guest memory. The driver writes them while we read and the other way round,

@@ -5,7 +5,7 @@
 
 #include "host/daemon/virtqueue-internal.h"
 
-int vq_new(unsigned int index, struct memory *memory, struct vq **vq)
+int vq_new(unsigned int index, struct memory *memory, struct vq_state *state, struct vq **vq)
 {
 	struct vq *v;
 
@@ -15,6 +15,8 @@ int vq_new(unsigned int index, struct memory *memory, struct vq **vq)
 
 	v->index = index;
 	v->memory = memory;
+	v->state = state ? state : &v->own;
+	v->adopt = state != NULL;
 	v->call_fd = -1;
 	v->err_fd = -1;
 	LIST_INIT(&v->elements);
@@ -36,6 +38,17 @@ static void forget_elements(struct vq *vq)
 			vq_element_free(e);
 	}
 	vq->num_elements = 0;
+	vq->next_again = vq->num_again = 0;
+}
+
+static void forget_order(struct vq *vq)
+{
+	unsigned int i;
+
+	vq->adopt = false;
+	vq->state->completing = 0;
+	for (i = 0; i < VQ_MAX_SIZE; i++)
+		vq->state->order[i] = 0;
 }
 
 struct vq *vq_free(struct vq *vq)
@@ -81,13 +94,13 @@ int vq_set_base(struct vq *vq, uint32_t base)
 	if (base > UINT16_MAX)
 		return -EINVAL;
 
-	vq->next_avail = base;
+	vq->state->offset = (uint16_t)(base - vq->state->popped);
 	return 0;
 }
 
 uint16_t vq_get_base(const struct vq *vq)
 {
-	return vq->next_avail;
+	return next_avail(vq);
 }
 
 static void replace_fd(int *fd, int new)
@@ -166,6 +179,45 @@ int vq_check(struct vq *vq)
 	return map_rings(vq);
 }
 
+static int compare_order(const void *a, const void *b, void *data)
+{
+	const struct vq_state *state = data;
+	uint64_t x = state->order[*(const uint16_t *)a], y = state->order[*(const uint16_t *)b];
+
+	return (x > y) - (x < y);
+}
+
+/*
+ * Another process served this queue and ended, at any step. What it had put into the used
+ * ring is done; all else that it had popped is to be popped again.
+ */
+static void adopt(struct vq *vq)
+{
+	struct vq_state *state = vq->state;
+	uint64_t completing = state->completing, newest = state->popped;
+	uint16_t head = (uint16_t)completing;
+	unsigned int i;
+
+	vq->adopt = false;
+	if (completing && (uint16_t)(completing >> 16) != vq->next_used && head < VQ_MAX_SIZE)
+		state->order[head] = 0;
+	state->completing = 0;
+
+	for (i = 0; i < vq->size; i++) {
+		if (!state->order[i])
+			continue;
+		vq->again[vq->num_again++] = (uint16_t)i;
+		if (state->order[i] > newest)
+			newest = state->order[i];
+	}
+	state->popped = newest;
+	qsort_r(vq->again, vq->num_again, sizeof(vq->again[0]), compare_order, state);
+
+	/* It may have ended before it called the driver. */
+	vq->pushed = true;
+	vq->call_missed = true;
+}
+
 /* The device answered these while the queue was stopped. */
 static void deliver_answered(struct vq *vq)
 {
@@ -188,6 +240,7 @@ int vq_start(struct vq *vq, uint64_t features, bool resume)
 
 	if (!resume) {
 		forget_elements(vq);
+		forget_order(vq);
 		vq->broken = false;
 		vq->pushed = false;
 		vq->call_missed = false;
@@ -199,6 +252,8 @@ int vq_start(struct vq *vq, uint64_t features, bool resume)
 
 	/* Another program may have served this queue before us. */
 	vq->next_used = load16(&vq->used->idx, memory_order_relaxed);
+	if (vq->adopt)
+		adopt(vq);
 	store16(&vq->used->flags, 0, memory_order_relaxed);
 	vq->called = false;
 	vq->call_sent = false;

@@ -67,7 +67,8 @@ unsigned int vq_in_flight(const struct vq *vq)
 
 static int next_head(struct vq *vq, uint16_t *head)
 {
-	uint16_t new = load16(&vq->avail->idx, memory_order_acquire) - vq->next_avail;
+	const uint16_t next = next_avail(vq);
+	uint16_t new = load16(&vq->avail->idx, memory_order_acquire) - next;
 	uint16_t h;
 
 	if (new == 0)
@@ -75,9 +76,11 @@ static int next_head(struct vq *vq, uint16_t *head)
 	if (new > vq->size)
 		return vq_break(vq, "more elements available than its size", new);
 
-	h = load16(&vq->avail->ring[vq->next_avail % vq->size], memory_order_relaxed);
+	h = load16(&vq->avail->ring[next % vq->size], memory_order_relaxed);
 	if (h >= vq->size)
 		return vq_break(vq, "no such descriptor", h);
+	if (vq->state->order[h])
+		return vq_break(vq, "descriptor is in flight already", h);
 
 	*head = h;
 	return 0;
@@ -92,7 +95,7 @@ static int next_head_or_arm(struct vq *vq, uint16_t *head)
 	if (r != -EAGAIN || !(vq->features & VQ_F_EVENT_IDX))
 		return r;
 
-	store16(avail_event(vq), vq->next_avail, memory_order_relaxed);
+	store16(avail_event(vq), next_avail(vq), memory_order_relaxed);
 	atomic_thread_fence(memory_order_seq_cst);
 	return next_head(vq, head);
 }
@@ -218,21 +221,21 @@ static int element_new(struct vq *vq, const struct chain *chain, uint16_t head,
 int vq_pop(struct vq *vq, struct vq_element **element)
 {
 	struct chain chain = { .table = (const uint8_t *)vq->desc, .table_size = vq->size };
+	bool again = vq->next_again < vq->num_again;
 	uint16_t head;
-	int r;
+	int r = 0;
 
 	if (!vq->running)
 		return -ENOTCONN;
 	if (vq->broken)
 		return -EPROTO;
 
-	r = next_head_or_arm(vq, &head);
+	if (again)
+		head = vq->again[vq->next_again];
+	else
+		r = next_head_or_arm(vq, &head);
 	if (r < 0)
 		return r;
-
-	/* Each has at least one descriptor, so the driver made one available twice. */
-	if (vq->num_elements >= vq->size)
-		return vq_break(vq, "more elements in flight than its size", vq->num_elements);
 
 	r = read_chain(vq, head, &chain);
 	if (r < 0)
@@ -242,7 +245,13 @@ int vq_pop(struct vq *vq, struct vq_element **element)
 	if (r < 0)
 		return r;
 
-	vq->next_avail++;
+	if (again) {
+		vq->next_again++;
+		return 0;
+	}
+	/* In flight from the first store on; the second can be made up for (adopt()). */
+	vq->state->order[head] = vq->state->popped + 1;
+	vq->state->popped++;
 	return 0;
 }
 
@@ -320,8 +329,11 @@ void vq_deliver(struct vq_element *e, const void *answer, uint32_t size)
 
 	slot->len = htole32(write_answer(e, answer, size));
 	slot->id = htole32(e->head);
+	vq->state->completing = VQ_COMPLETING(vq->next_used, e->head);
 	vq->next_used++;
 	store16(&vq->used->idx, vq->next_used, memory_order_release);
+	vq->state->order[e->head] = 0;
+	vq->state->completing = 0;
 	vq->pushed = true;
 	vq_element_free(e);
 }

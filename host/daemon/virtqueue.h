@@ -12,6 +12,7 @@
 #ifndef BUFSHARE_DAEMON_VIRTQUEUE_H
 #define BUFSHARE_DAEMON_VIRTQUEUE_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -23,6 +24,20 @@
 #define VQ_MAX_SIZE	1024
 
 struct vq;
+
+/*
+ * What of a queue outlives the process that serves it: all zero at first, then written at
+ * each step such that the next process finds out how far this one came, wherever it ended.
+ */
+struct vq_state {
+	_Atomic uint64_t popped; /* elements ever */
+	_Atomic uint64_t completing; /* being put into the used ring: VQ_COMPLETING; 0: none */
+	_Atomic uint64_t order[VQ_MAX_SIZE]; /* by head: popped with it; 0: not in flight */
+	_Atomic uint16_t offset; /* from popped to the driver's index, modulo 65536 */
+};
+
+/* The used index before it, and its head. */
+#define VQ_COMPLETING(used, head) (1ULL << 32 | (uint32_t)(used) << 16 | (head))
 
 /* A piece of guest memory. */
 struct vq_segment {
@@ -93,8 +108,12 @@ struct vq_addresses {
 	uint64_t used;
 };
 
-/* A stopped queue. The memory is borrowed and must outlive it; index is for the log. */
-int vq_new(unsigned int index, struct memory *memory, struct vq **vq);
+/*
+ * A stopped queue. The memory is borrowed and must outlive it; index is for the log. State
+ * (NULL: of its own) is too; what it says of elements in flight holds if the queue is
+ * resumed before it was started afresh: those are popped again, first and in their order.
+ */
+int vq_new(unsigned int index, struct memory *memory, struct vq_state *state, struct vq **vq);
 
 /* Elements that the device still holds become void. NULL is fine. Returns NULL. */
 struct vq *vq_free(struct vq *vq);

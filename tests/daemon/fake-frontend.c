@@ -188,6 +188,7 @@ void ff_reply(struct ff *ff, uint32_t request, void *payload, uint32_t size)
 	assert_int_equal(hdr.flags, VHOST_USER_VERSION | VHOST_USER_REPLY);
 	assert_int_equal(hdr.size, size);
 	receive(ff, payload, size);
+	ff->replies++;
 }
 
 uint64_t ff_call(struct ff *ff, uint32_t request, const void *payload, uint32_t size,

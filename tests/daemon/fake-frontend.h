@@ -90,6 +90,8 @@ struct ff {
 	bool running;
 	bool memory_known;	/* to the back end */
 
+	uint64_t replies;	/* that came */
+
 	int ram_fd;
 	uint8_t *ram;
 	uint64_t next_low;	/* of the allocators */

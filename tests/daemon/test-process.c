@@ -122,6 +122,67 @@ static void test_sigint(void **state)
 	assert_no_files();
 }
 
+/* QEMU does not survive us: it has some time to go first. */
+static void test_linger(void **state)
+{
+	struct ff *ff;
+
+	process_start(&one, -1, socket_option(), "--linger=60", NULL);
+	ff = ff_new(process_connect(process_path("s"), SOCK_STREAM), process_pump, NULL);
+	ff_start(ff);
+	assert_int_equal(kill(one.pid, SIGTERM), 0);
+	process_says(&one, "ending when the VMM does, or in 60 s");
+	ff_get_u64(ff, VHOST_USER_GET_FEATURES); /* it is served all the same */
+	ff_free(ff);
+	assert_exited(process_end(&one), 0);
+	assert_no_files();
+}
+
+static void test_linger_is_over(void **state)
+{
+	struct ff *ff;
+
+	process_start(&one, -1, socket_option(), "--linger=1", NULL);
+	ff = ff_new(process_connect(process_path("s"), SOCK_STREAM), process_pump, NULL);
+	ff_start(ff);
+	assert_exited(process_kill(&one, SIGTERM), 0);
+	assert_non_null(strstr(one.text, "ending before the VMM; QEMU does not survive that"));
+	ff_expect_closed(ff);
+	ff_free(ff);
+	assert_no_files();
+}
+
+static void test_sigterm_twice(void **state)
+{
+	struct ff *ff;
+
+	process_start(&one, -1, socket_option(), "--linger=60", NULL);
+	ff = ff_new(process_connect(process_path("s"), SOCK_STREAM), process_pump, NULL);
+	ff_start(ff);
+	assert_int_equal(kill(one.pid, SIGTERM), 0);
+	process_says(&one, "ending when the VMM does");
+	assert_exited(process_kill(&one, SIGTERM), 0);
+	ff_expect_closed(ff);
+	ff_free(ff);
+}
+
+static void test_sighup(void **state)
+{
+	struct ff *ff;
+
+	process_start(&one, -1, socket_option(), "--log-level=err", NULL);
+	ff = ff_new(process_connect(process_path("s"), SOCK_STREAM), process_pump, NULL);
+	ff_connect(ff);
+	assert_null(strstr(one.text, "GET_FEATURES"));
+	assert_int_equal(kill(one.pid, SIGHUP), 0);
+	process_says(&one, "the log has everything now");
+	ff_get_u64(ff, VHOST_USER_GET_FEATURES);
+	process_says(&one, "<7>vhost-user: GET_FEATURES"); /* the worker was told */
+	assert_int_equal(kill(one.pid, SIGHUP), 0);
+	ff_free(ff);
+	assert_exited(process_kill(&one, SIGTERM), 0);
+}
+
 static void test_socket_in_use(void **state)
 {
 	process_start(&one, -1, socket_option(), NULL);
@@ -265,6 +326,10 @@ int main(void)
 		TEST(test_sockets),
 		TEST(test_sigterm_at_once),
 		TEST(test_sigint),
+		TEST(test_linger),
+		TEST(test_linger_is_over),
+		TEST(test_sigterm_twice),
+		TEST(test_sighup),
 		TEST(test_socket_in_use),
 		TEST(test_vmm_socket_in_use),
 		TEST(test_stale_sockets),
