@@ -217,7 +217,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	fuzz_check(memory_new(&s.memory) == 0);
 	add(&s, &low);
 	add(&s, &high);
-	fuzz_check(vq_new(0, s.memory, &s.vq) == 0);
+	fuzz_check(vq_new(0, s.memory, NULL, &s.vq) == 0);
 	for (i = 0; s.in.size && i < MAX_STEPS; i++)
 		step(&s);
 
