@@ -45,6 +45,7 @@ static void push_with_length(struct vq_element *e, const uint8_t *answer, uint32
 {
 	write_answer(e, answer, size);
 	push_raw(e->vq, e->head, len);
+	e->vq->state->order[e->head] = 0;
 	vq_element_free(e);
 }
 
