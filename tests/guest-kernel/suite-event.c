@@ -65,6 +65,20 @@ static void read_sizes(void)
 	expect(events[0].base.type == DRM_BUFSHARE_EVENT_RELEASED);
 }
 
+/* What could not be written to the program is still there for the next read. */
+static void read_fault(void)
+{
+	int fd = open_node(node.render);
+	struct drm_bufshare_update_entry entry = update_entry(register_new(fd, 4096));
+	void *nowhere = (void *)4096; /* nothing is mapped that low */
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+
+	expect_ok(update(fd, &entry, 1));
+	expect(poll(&p, 1, 5000) == 1);
+	expect(read(fd, nowhere, sizeof(struct drm_bufshare_event)) < 0 && errno == EFAULT);
+	expect_event(fd, DRM_BUFSHARE_EVENT_RELEASED, entry.id);
+}
+
 static void update_unread(int fd, uint64_t id)
 {
 	struct drm_bufshare_update_entry entry;
@@ -163,6 +177,7 @@ const struct test event_tests[] = {
 	{ "events: poll wakes up", poll_wakes },
 	{ "events: each file has its own", only_own },
 	{ "events: read of several, and of less than one", read_sizes },
+	{ "events: read to where nothing is", read_fault },
 	{ "events: overflow, twice", overflow },
 	{ "events: an overflow concerns its file only", overflow_is_own },
 	{ "events: none after the buffer is unregistered", none_after_unregister },
