@@ -91,8 +91,9 @@ static uint32_t op_export(void *data, struct dev_buffer *b, uint32_t *detail)
 {
 	struct backend *be = data;
 	uint64_t refused = be->dev.offered_caps & ~be->dev.caps;
+	struct exporter *ex = refused & VIRTIO_BUFSHARE_CAP_ZERO_COPY ? &be->copying : &be->exporter;
 
-	return export_make(refused & VIRTIO_BUFSHARE_CAP_ZERO_COPY ? &be->copying : &be->exporter, vu_memory(be->vu), b, detail);
+	return export_make(ex, vu_memory(be->vu), b, detail);
 }
 
 static void op_drop_export(void *data, struct dev_buffer *b)

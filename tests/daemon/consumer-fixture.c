@@ -20,7 +20,7 @@ static int pump(void *data)
 {
 	struct cf *cf = data;
 
-	return loop_iterate(cf->loop, 10) < 0 ? -1 : 0;
+	return loop_iterate(cf->loop, cf->wait_ms) < 0 ? -1 : 0;
 }
 
 void cf_pump(struct cf *cf)
@@ -83,6 +83,7 @@ struct cf *cf_start(const struct backend_config *config)
 	int sockets[2];
 
 	assert_non_null(cf);
+	cf->wait_ms = 10;
 	c.data = cf;
 	assert_int_equal(loop_new(&cf->loop), 0);
 	assert_int_equal(backend_new(cf->loop, &c, -1, &cf->be), 0);

@@ -22,6 +22,7 @@ struct cf {
 	uint64_t epoch;
 	uint64_t gpa[2];
 	bool gone; /* the VMM is */
+	int wait_ms; /* of a pump while a test waits */
 };
 
 /* Any message from the daemon. */
