@@ -42,11 +42,13 @@ int consumer_try(struct consumer *c, const void *message, size_t size, int fd)
 
 void consumer_failed(struct consumer *c, int r)
 {
-	/* What it said before it left still counts. Its end comes as an event. */
-	if (r == -ENOTCONN)
-		c->deaf = true;
-	else
+	/* What it said before it left still counts. */
+	if (r != -ENOTCONN) {
 		consumer_doom(c, strerror(-r));
+		return;
+	}
+	c->deaf = true;
+	loop_timer_set(c->retry, 0, 0);
 }
 
 void consumer_unqueue(struct consumer *c, struct out *out)

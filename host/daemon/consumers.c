@@ -15,6 +15,9 @@
 #include "host/daemon/consumers-internal.h"
 #include "host/daemon/log.h"
 
+/* Messages of one consumer that are read before others have their turn. */
+#define TURN 64
+
 /* ---- the state of the guest ---- */
 
 static int send_state_value(struct consumer *c, uint32_t state)
@@ -174,22 +177,37 @@ static void refuse(struct consumer *c, int r, uint32_t type)
 		consumer_doom(c, "it sent what it must not");
 }
 
-static void readable(struct consumer *c)
+/* What a message costs, of all that is done for one consumer at a time. */
+static int cost(uint32_t type)
+{
+	/* These go through all buffers. */
+	if (type == BUFSHARE_IPC_SUBSCRIBE || type == BUFSHARE_IPC_UNSUBSCRIBE ||
+	    type == BUFSHARE_IPC_GET_STATS)
+		return TURN;
+	return 1;
+}
+
+/*
+ * Not for ever: the guest and the other consumers have their turn too. Returns whether
+ * everything was read.
+ */
+static bool readable(struct consumer *c)
 {
 	union ipc_message msg;
 	uint32_t type;
-	int r, i;
+	int r, turn;
 
-	/* Not for ever: the guest and the other consumers have their turn too. */
-	for (i = 0; i < 64 && !c->doomed && c->num_answers < CONSUMERS_MAX_ANSWERS; i++) {
+	for (turn = 0; turn < TURN && !c->doomed; turn += cost(type)) {
 		_cleanup_close_ int fd = -1;
 
+		if (c->num_answers >= CONSUMERS_MAX_ANSWERS)
+			return false;
 		r = ipc_recv(c->sock, &msg, &fd);
 		if (r == -EAGAIN)
-			return;
+			return true;
 		if (r == -ENOTCONN) {
 			consumer_doom(c, "it closed the connection");
-			return;
+			return true;
 		}
 		type = r < 0 ? 0 : le32toh(msg.hdr.type);
 		if (r >= 0)
@@ -197,6 +215,7 @@ static void readable(struct consumer *c)
 		if (r < 0)
 			refuse(c, r, type);
 	}
+	return false;
 }
 
 static void event(void *data, uint32_t events)
@@ -215,12 +234,26 @@ static void event(void *data, uint32_t events)
 	readable(c);
 }
 
+/* One that can not be told anything any more ends when all that it said is done. */
+static void hear_out(struct consumer *c)
+{
+	consumer_drop_answers(c);
+	if (!readable(c))
+		loop_timer_set(c->retry, 0, 0);
+	else
+		consumer_doom(c, "it reads no more");
+}
+
 static void retry(void *data)
 {
 	struct consumer *c = data;
 
 	c->retrying = false;
-	if (!c->doomed)
+	if (c->doomed)
+		return;
+	if (c->deaf)
+		hear_out(c);
+	else
 		consumer_flush(c);
 }
 

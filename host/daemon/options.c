@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <unistd.h>
 
 #include "config.h"
 #include "common/cleanup.h"
@@ -385,6 +386,20 @@ static int program_option(int id, const char *name, const char *arg, struct opti
 	}
 }
 
+/* A rule for somebody who can not reach the socket is a mistake that is hard to find. */
+static void check_reach(const struct options *o)
+{
+	const struct access_rules *rules = &o->backend.access;
+	size_t i;
+
+	for (i = 0; i < rules->n; i++)
+		if ((rules->v[i].group || (rules->v[i].id && rules->v[i].id != geteuid())) &&
+		    !(o->consumer_mode & 0022)) {
+			log_warn("nobody but this user can reach the consumers' socket, whatever --allow-uid and --allow-gid say (see --consumer-mode)");
+			return;
+		}
+}
+
 static void defaults(struct options *o)
 {
 	struct virtio_bufshare_config *device = &o->backend.device;
@@ -444,5 +459,7 @@ int options_parse(int argc, char **argv, struct options *o)
 		return 1;
 	if (memcmp(o->backend.device.uuid, none, sizeof(none)) == 0)
 		default_uuid(&o->backend.device);
+	if (o->consumer_path && o->worker.channel < 0)
+		check_reach(o);
 	return -1;
 }

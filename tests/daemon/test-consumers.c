@@ -716,6 +716,19 @@ static void test_last_words(void **state)
 	cf_event(cf, VIRTIO_BUFSHARE_EVENT_PROPERTIES, 1);
 }
 
+/* One that will never read is not waited for, with time enough to hold an update for ever. */
+static void test_shut_down_for_reading(void **state)
+{
+	struct cf *cf = *state;
+	_cleanup_close_ int sock = -1;
+
+	cf_register(cf, 1);
+	sock = knows(cf, 1);
+	shutdown(sock, SHUT_RD);
+	cf_update(cf, 1, 1, ALL);
+	assert_released(cf, 1, 1, VIRTIO_BUFSHARE_RELEASED_CONSUMER_GONE);
+}
+
 /* ---- the guest's state ---- */
 
 static void test_states(void **state)
@@ -931,6 +944,7 @@ int main(void)
 		TEST(test_asks_and_does_not_read),
 		TEST(test_full_and_gone),
 		TEST(test_last_words),
+		TEST(test_shut_down_for_reading),
 		TEST(test_states),
 		TEST(test_full_states),
 		TEST(test_stats),
