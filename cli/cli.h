@@ -259,6 +259,10 @@ void print_list(const struct ctl *ctl, const char *name, struct json_object *lis
 void print_object(const struct ctl *ctl, struct json_object *o);
 
 const char *path_name(int path);
+
+/* Why a buffer is copied; NULL: it is not, or for a reason of the future. */
+const char *copy_reason_name(int reason);
+
 const char *reason_name(uint64_t reason);
 const char *state_name(uint64_t state);
 

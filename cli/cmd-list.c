@@ -162,8 +162,13 @@ static int guest_show(struct ctl *ctl, uint64_t id)
 
 /* ---- on the host ---- */
 
+static const char *const host_buffer_keys[] = {
+	"id", "application", "size", "seq", "path", "why", NULL,
+};
+
 static struct json_object *host_buffer(const struct bufshare_host_buffer *buf)
 {
+	const char *why = copy_reason_name(bufshare_host_buffer_get_copy_reason(buf));
 	struct json_object *o = json_object_new_object();
 	uint8_t uuid[BUFSHARE_UUID_SIZE];
 
@@ -172,6 +177,8 @@ static struct json_object *host_buffer(const struct bufshare_host_buffer *buf)
 	json_add_u64(o, "size", bufshare_host_buffer_get_size(buf));
 	json_add_u64(o, "seq", bufshare_host_buffer_get_seq(buf));
 	json_add_string(o, "path", path_name(bufshare_host_buffer_get_path(buf)));
+	if (why)
+		json_add_string(o, "why", why);
 	bufshare_host_buffer_get_uuid(buf, uuid);
 	json_add_uuid(o, "uuid", uuid);
 	return o;
@@ -195,7 +202,7 @@ static int host_buffers(struct ctl *ctl)
 		if (bufshare_host_get_buffer(host, id, &buf) == 0)
 			json_object_array_add(list, host_buffer(buf));
 	}
-	print_list(ctl, "buffers", list, buffer_keys);
+	print_list(ctl, "buffers", list, host_buffer_keys);
 	return EXIT_OK;
 }
 

@@ -236,6 +236,26 @@ const char *path_name(int path)
 	}
 }
 
+/* The words of bufsharectl(1). */
+const char *copy_reason_name(int reason)
+{
+	static const char *const names[] = {
+		[BUFSHARE_COPY_ASKED] = "asked",
+		[BUFSHARE_COPY_NO_UDMABUF] = "no-udmabuf",
+		[BUFSHARE_COPY_UDMABUF_DENIED] = "udmabuf-denied",
+		[BUFSHARE_COPY_NOT_SEALED] = "not-sealed",
+		[BUFSHARE_COPY_RANGES] = "ranges",
+		[BUFSHARE_COPY_SIZE] = "size",
+		[BUFSHARE_COPY_KERNEL] = "kernel",
+		[BUFSHARE_COPY_FILES] = "files",
+		[BUFSHARE_COPY_DRIVER] = "driver",
+		[BUFSHARE_COPY_RIGHT] = "right",
+		[BUFSHARE_COPY_CAPABILITY] = "program",
+	};
+
+	return reason > 0 && (size_t)reason < ARRAY_SIZE(names) ? names[reason] : NULL;
+}
+
 static const char *word(const char *const words[], size_t n, uint64_t i)
 {
 	return i < n && words[i] ? words[i] : "unknown";
