@@ -489,3 +489,54 @@ void cf_expect_closed(struct cf *cf, int sock)
 	} while (r > 0);
 	assert_int_equal(r, -ENOTCONN);
 }
+
+/* ---- what is commonly expected ---- */
+
+void cf_expect_added_id(struct cf *cf, int sock, uint64_t id)
+{
+	assert_int_equal(le64toh(cf_expect(cf, sock, BUFSHARE_IPC_ADDED).added.buffer), id);
+}
+
+union cf_message cf_expect_updated(struct cf *cf, int sock, uint64_t id, uint64_t seq)
+{
+	union cf_message msg = cf_expect(cf, sock, BUFSHARE_IPC_UPDATED);
+
+	assert_int_equal(le64toh(msg.updated.buffer), id);
+	assert_int_equal(le64toh(msg.updated.seq), seq);
+	return msg;
+}
+
+void cf_expect_removed(struct cf *cf, int sock, uint64_t id, uint32_t reason)
+{
+	union cf_message msg = cf_expect(cf, sock, BUFSHARE_IPC_REMOVED);
+
+	assert_int_equal(le64toh(msg.removed.buffer), id);
+	assert_int_equal(le32toh(msg.removed.reason), reason);
+}
+
+void cf_expect_released(struct cf *cf, uint64_t id, uint64_t seq, uint32_t flags)
+{
+	struct virtio_bufshare_event ev = cf_event(cf, VIRTIO_BUFSHARE_EVENT_RELEASED, id);
+
+	assert_int_equal(le64toh(ev.seq), seq);
+	assert_int_equal(le32toh(ev.flags), flags);
+}
+
+void cf_expect_not_released(struct cf *cf, uint64_t id)
+{
+	struct virtio_bufshare_event ev;
+
+	cf_pump(cf);
+	assert_false(cf_poll_event(cf, VIRTIO_BUFSHARE_EVENT_RELEASED, id, &ev));
+}
+
+/* Subscribed to everything, and knows buffers 1 to n; in which order does not matter. */
+int cf_knows(struct cf *cf, unsigned int n)
+{
+	int sock = cf_subscriber(cf, "*");
+
+	while (n--)
+		cf_expect(cf, sock, BUFSHARE_IPC_ADDED);
+	cf_expect(cf, sock, BUFSHARE_IPC_SYNCED);
+	return sock;
+}

@@ -128,4 +128,18 @@ void cf_expect_refused(struct cf *cf, int sock, int code, uint32_t type);
 /* The daemon closed the connection; what was there to read is dropped. */
 void cf_expect_closed(struct cf *cf, int sock);
 
+/* ---- what is commonly expected ---- */
+
+/* The next message is this one. */
+void cf_expect_added_id(struct cf *cf, int sock, uint64_t id);
+union cf_message cf_expect_updated(struct cf *cf, int sock, uint64_t id, uint64_t seq);
+void cf_expect_removed(struct cf *cf, int sock, uint64_t id, uint32_t reason);
+
+/* The guest is told RELEASED next, or not at all. */
+void cf_expect_released(struct cf *cf, uint64_t id, uint64_t seq, uint32_t flags);
+void cf_expect_not_released(struct cf *cf, uint64_t id);
+
+/* Subscribed to everything, and knows the n buffers there are. */
+int cf_knows(struct cf *cf, unsigned int n);
+
 #endif /* TESTS_DAEMON_CONSUMER_FIXTURE_H */
