@@ -36,6 +36,14 @@ lab_uml_dir() {
 		"$lab_scripts"/kernel/uml*.config "$root/lab/uml-inputs")"
 }
 
+lab_smp_dir() {
+	local root
+	root=$(lab_root_dir)
+	[[ -f $root/lab/uml-inputs ]] || return 1
+	echo "$lab_cache/smp-$(lab_key "$lab_scripts/setup-smp" \
+		"$lab_scripts/kernel/smp.config" "$root/lab/uml-inputs")"
+}
+
 lab_need_root() {
 	lab_root=$(lab_root_dir)
 	[[ -d $lab_root ]] ||
@@ -48,11 +56,17 @@ lab_need_uml() {
 		die "no User Mode Linux for this version of the scripts: run scripts/lab/setup uml"
 }
 
+lab_need_smp() {
+	lab_smp=$(lab_smp_dir) || lab_smp=
+	[[ -d $lab_smp ]] ||
+		die "no kernel with checkers for this version of the scripts: run scripts/lab/setup smp"
+}
+
 # lab_kernel_release SERIES: the full version of a stock kernel in the root.
 lab_kernel_release() {
 	local release
 	release=$(awk -v s="$1" '$1 == s { print $2 }' "$lab_root/lab/kernels")
-	[[ -n $release ]] || die "no kernel $1 (known: $lab_kernels uml)"
+	[[ -n $release ]] || die "no kernel $1 (known: $lab_kernels smp uml)"
 	echo "$release"
 }
 
