@@ -72,7 +72,7 @@ int main(int argc, char **argv)
 	if (r == 0)
 		r = bufshare_buffer_set_framebuffer(buf, &fb);
 	if (r == 0)
-		r = bufshare_buffer_register(buf, "example.picture");
+		r = bufshare_buffer_register(buf, "example.import");
 	if (r == 0)
 		r = bufshare_buffer_update(buf, NULL, 0, &seq);
 	if (r == 0)

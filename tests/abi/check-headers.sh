@@ -28,6 +28,7 @@ for header in $headers; do
 		# shellcheck disable=SC2086 # a compiler can have arguments
 		compile ${CC%% *} c "$standard" "$header"
 	done
+	command -v "${CXX%% *}" >/dev/null || continue
 	for standard in c++11 c++17; do
 		compile "${CXX%% *}" c++ "$standard" "$header"
 	done
