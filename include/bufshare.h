@@ -96,7 +96,10 @@ enum bufshare_limit {
 	BUFSHARE_LIMIT_DAMAGE		= 7, /* rectangles of one update */
 };
 
-/* One of the device's limits, from sysfs; needs no open. -EINVAL: no such limit. */
+/*
+ * One of the device's limits, from sysfs; needs no open. -EINVAL: no such limit;
+ * -EOPNOTSUPP: the driver does not tell it.
+ */
 int bufshare_device_get_limit(const struct bufshare_device *dev, int limit, uint64_t *value);
 
 enum bufshare_feature {

@@ -231,13 +231,16 @@ BUFSHARE_EXPORT void bufshare_buffer_set_user_data(struct bufshare_buffer *buf, 
 
 /* ---- sharing ---- */
 
+_Static_assert((int)VIRTIO_BUFSHARE_LIMIT_BUFFERS == BUFSHARE_LIMIT_BUFFERS &&
+	       (int)VIRTIO_BUFSHARE_LIMIT_DAMAGE == BUFSHARE_LIMIT_DAMAGE, "limits have one number");
+
 static void explain_limit(struct bufshare_buffer *buf, const struct drm_bufshare_register *reg)
 {
 	const uint64_t *limits = buf->dev->limits;
 	char *text = buf->refusal;
 	const size_t size = sizeof(buf->refusal);
 
-	switch (reg->detail) {
+	switch (reg->detail < NUM_LIMITS && limits[reg->detail] == LIMIT_NOT_TOLD ? 0 : reg->detail) {
 	case VIRTIO_BUFSHARE_LIMIT_BUFFERS:
 		snprintf(text, size, "the host takes at most %" PRIu64 " buffers at a time",
 			 limits[BUFSHARE_LIMIT_BUFFERS]);
@@ -269,6 +272,25 @@ static void explain_limit(struct bufshare_buffer *buf, const struct drm_bufshare
 	}
 }
 
+/* What the driver says by itself, in more words than strerror() has. */
+static const char *explain_error(int error)
+{
+	switch (error) {
+	case -EREMOTE:
+		return "the memory lies in another device and not in RAM";
+	case -EXDEV:
+		return "the memory is behind an IOMMU that the device bypasses";
+	case -EADDRNOTAVAIL:
+		return "the memory is reached through bounce buffers only (a confidential machine has no other)";
+	case -ENODEV:
+		return "the device was unplugged";
+	case -ETIMEDOUT:
+		return "the host does not answer (is its daemon running?)";
+	default:
+		return strerror(-error);
+	}
+}
+
 static void explain(struct bufshare_buffer *buf, const struct drm_bufshare_register *reg, int error)
 {
 	switch (reg->status) {
@@ -287,7 +309,7 @@ static void explain(struct bufshare_buffer *buf, const struct drm_bufshare_regis
 			 strerror((int)reg->detail));
 		break;
 	default:
-		snprintf(buf->refusal, sizeof(buf->refusal), "%s", strerror(-error));
+		snprintf(buf->refusal, sizeof(buf->refusal), "%s", explain_error(error));
 	}
 }
 

@@ -115,8 +115,13 @@ static int read_identity(int folder, struct bufshare_device *dev)
 		r = read_number(folder, "subsystem_vendor", &vendor);
 	if (r == 0)
 		r = read_number(folder, "subsystem_device", &device);
-	for (i = BUFSHARE_LIMIT_BUFFERS; r == 0 && i < NUM_LIMITS; i++)
+	for (i = BUFSHARE_LIMIT_BUFFERS; r == 0 && i < NUM_LIMITS; i++) {
 		r = read_number(folder, limits[i], &dev->limits[i]);
+		if (r == -ENOENT) { /* an older driver, which has limits all the same */
+			dev->limits[i] = LIMIT_NOT_TOLD;
+			r = 0;
+		}
+	}
 	if (r < 0)
 		return r;
 	dev->vendor = (uint16_t)vendor;
@@ -179,22 +184,36 @@ static int find_nodes(int virtio, struct bufshare_device *dev)
 	return dev->card_path ? 0 : -ENOMEM;
 }
 
+int device_check_folder(const struct bufshare_device *dev)
+{
+	_cleanup_free_ char *path = NULL;
+	struct stat st;
+
+	if (asprintf(&path, "%s/bus/virtio/devices/%s/bufshare", sysfs_root, dev->name) < 0) {
+		path = NULL;
+		return -ENOMEM;
+	}
+	return stat(path, &st) == 0 && st.st_ino == dev->folder ? 0 : -ENODEV;
+}
+
 static int scan_one(int virtio_bus, const char *name, struct bufshare_device **found)
 {
 	_cleanup_(device_unrefp) struct bufshare_device *dev = NULL;
 	_cleanup_close_ int virtio = -1, folder = -1;
+	struct stat st;
 	int r;
 
 	virtio = openat(virtio_bus, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (virtio < 0)
 		return -errno;
 	folder = openat(virtio, "bufshare", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (folder < 0)
+	if (folder < 0 || fstat(folder, &st) < 0)
 		return -errno;
 
 	dev = device_new();
 	if (!dev)
 		return -ENOMEM;
+	dev->folder = st.st_ino;
 	dev->name = strdup(name);
 	if (!dev->name)
 		return -ENOMEM;

@@ -92,6 +92,8 @@ BUFSHARE_EXPORT int bufshare_device_get_limit(const struct bufshare_device *dev,
 {
 	if (!dev || !value || limit < BUFSHARE_LIMIT_BUFFERS || limit >= NUM_LIMITS)
 		return -EINVAL;
+	if (dev->limits[limit] == LIMIT_NOT_TOLD)
+		return -EOPNOTSUPP;
 	*value = dev->limits[limit];
 	return 0;
 }
@@ -152,7 +154,10 @@ BUFSHARE_EXPORT int bufshare_device_open(struct bufshare_device *dev)
 		return errno == ENOENT || errno == ENXIO ? -ENODEV :
 		       errno == EPERM ? -EACCES : -errno;
 
-	r = device_take_fd(dev, fd);
+	/* Now that the node is held: if the device is there, the node was its own. */
+	r = device_check_folder(dev);
+	if (r == 0)
+		r = device_take_fd(dev, fd);
 	if (r == 0)
 		steal_fd(&fd);
 	return r;

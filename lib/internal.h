@@ -22,6 +22,7 @@
 
 #define DRIVER_NAME "virtio-bufshare"
 #define NUM_LIMITS (BUFSHARE_LIMIT_DAMAGE + 1)
+#define LIMIT_NOT_TOLD UINT64_MAX
 
 /* What the kernel gives at once: a file's whole event space. */
 #define EVENT_SPACE 4096
@@ -41,6 +42,7 @@ struct bufshare_device {
 	uint64_t limits[NUM_LIMITS];
 
 	dev_t numbers[2]; /* of the nodes; 0: not known */
+	ino_t folder; /* of its attributes; the kernel gives each device another number */
 
 	int fd; /* -1: not open */
 	bool blocking; /* whoever opened the node did not say O_NONBLOCK */
@@ -94,6 +96,9 @@ bool device_has_event(struct bufshare_device *dev);
 
 /* 0 or -ENOTCONN: not opened, or by the parent of this process. No system call. */
 int device_check_open(const struct bufshare_device *dev);
+
+/* 0, or -ENODEV if it is gone, even if another one has taken its name. */
+int device_check_folder(const struct bufshare_device *dev);
 
 /* Makes an open device of a node; takes the descriptor on success. */
 int device_take_fd(struct bufshare_device *dev, int fd);

@@ -60,6 +60,12 @@ int fake_machine_teardown(void **state);
  */
 struct fake_device *fake_device_add(const struct fake_config *config);
 
+/*
+ * Another device takes its place, name and nodes while the program does not look; what the
+ * library found before is the one that is gone.
+ */
+void fake_device_replace(struct fake_device *dev, const char *label);
+
 /* Pulls it out: nodes and attributes vanish, open files get DEVICE_LOST, calls are ENODEV. */
 void fake_device_unplug(struct fake_device *dev);
 

@@ -261,6 +261,19 @@ void fake_device_unplug(struct fake_device *dev)
 	dev->plugged = false;
 }
 
+void fake_device_replace(struct fake_device *dev, const char *label)
+{
+	char aside[FAKE_PATH_MAX];
+
+	/* Kept for the time of the test, or its inode would be the new one's. */
+	format_path(aside, "%s.gone", dev->folder);
+	if (rename(dev->folder, aside) < 0)
+		fake_die(aside);
+	make_folder(dev->folder);
+	dev->config.label = label;
+	set_attributes(dev);
+}
+
 const char *fake_device_path(const struct fake_device *dev)
 {
 	return dev->path;

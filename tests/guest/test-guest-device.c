@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/virtio_bufshare.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -250,6 +251,22 @@ static void test_open_gone(void **state)
 {
 	check_open_error(ENXIO, -ENODEV);
 	check_open_error(ENOENT, -ENODEV);
+}
+
+/* A program that means one device must not open the next one that comes. */
+static void test_open_replaced(void **state)
+{
+	struct fake_device *fake = fake_device_add(&(struct fake_config){ .label = "mine" });
+	struct bufshare_device *dev;
+
+	assert_int_equal(bufshare_device_new_from_label("mine", &dev), 0);
+	fake_device_replace(fake, "theirs");
+	assert_int_equal(bufshare_device_open(dev), -ENODEV);
+	assert_int_equal(fake_count_files(fake), 0);
+	bufshare_device_unref(dev);
+	assert_int_equal(bufshare_device_new_from_label("theirs", &dev), 0);
+	assert_int_equal(bufshare_device_open(dev), 0);
+	bufshare_device_unref(dev);
 }
 
 static void check_other_driver(const char *name)
@@ -573,6 +590,42 @@ static void test_reset(void **state)
 	bufshare_device_unref(dev);
 }
 
+/* A driver that does not tell a limit has it all the same, and says so when it is reached. */
+static void test_limit_not_told(void **state)
+{
+	struct bufshare_rect damage[BUFSHARE_MAX_DAMAGE + 1];
+	struct fake_device *fake = fake_device_add(NULL);
+	const struct drm_bufshare_rect *rects;
+	struct bufshare_device *dev;
+	struct bufshare_buffer *buf;
+	uint64_t value = 7;
+	uint32_t i;
+
+	fake_device_set_attribute(fake, "max_buffer_size", NULL);
+	fake_device_set_attribute(fake, "max_damage", NULL);
+	fake_device_set_attribute(fake, "max_buffers", NULL);
+	assert_int_equal(bufshare_device_new_from_label(NULL, &dev), 0);
+	assert_int_equal(bufshare_device_get_limit(dev, BUFSHARE_LIMIT_BUFFER_SIZE, &value), -EOPNOTSUPP);
+	assert_int_equal(bufshare_device_get_limit(dev, BUFSHARE_LIMIT_DAMAGE, &value), -EOPNOTSUPP);
+	assert_int_equal(value, 7);
+
+	assert_int_equal(bufshare_device_open(dev), 0);
+	assert_int_equal(bufshare_buffer_new(dev, 1ULL << 40, &buf), -EINVAL);
+	assert_int_equal(bufshare_buffer_new(dev, 1, &buf), 0);
+	fake_refuse_register(fake, VIRTIO_BUFSHARE_STATUS_LIMIT, VIRTIO_BUFSHARE_LIMIT_BUFFERS);
+	assert_int_equal(bufshare_buffer_register(buf, "app"), -ENOSPC);
+	assert_string_equal(bufshare_buffer_get_refusal(buf), "a limit of the host (1) is reached");
+	fake_refuse_register(fake, 0, 0);
+	assert_int_equal(bufshare_buffer_register(buf, "app"), 0);
+	for (i = 0; i < BUFSHARE_MAX_DAMAGE + 1; i++)
+		damage[i] = (struct bufshare_rect){ i, 0, 1, 1 };
+	assert_int_equal(bufshare_buffer_update(buf, damage, BUFSHARE_MAX_DAMAGE + 1, NULL), 0);
+	assert_int_equal(fake_get_damage(fake, &rects), 1);
+	assert_int_equal(rects[0].width, BUFSHARE_MAX_DAMAGE + 1);
+	bufshare_buffer_unref(buf);
+	bufshare_device_unref(dev);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -586,9 +639,11 @@ int main(void)
 		machine_test(test_no_card),
 		machine_test(test_bad_attribute),
 		machine_test(test_limits),
+		machine_test(test_limit_not_told),
 		machine_test(test_open),
 		machine_test(test_open_denied),
 		machine_test(test_open_gone),
+		machine_test(test_open_replaced),
 		machine_test(test_open_other_driver),
 		machine_test(test_open_no_driver),
 		guest_test(test_ping),

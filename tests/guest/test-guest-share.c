@@ -97,9 +97,23 @@ static void test_register_error(void **state)
 	struct guest *g = *state;
 	struct bufshare_buffer *buf = guest_buffer(g);
 
-	fake_fail_ioctl(g->fake, DRM_IOCTL_BUFSHARE_REGISTER, ETIMEDOUT, 1);
-	assert_int_equal(bufshare_buffer_register(buf, "app"), -ETIMEDOUT);
-	assert_string_equal(bufshare_buffer_get_refusal(buf), strerror(ETIMEDOUT));
+	static const struct {
+		int error;
+		const char *says;
+	} errors[] = {
+		{ ETIMEDOUT, "does not answer" }, { EREMOTE, "in another device" },
+		{ EXDEV, "IOMMU" }, { EADDRNOTAVAIL, "bounce buffers" }, { ENODEV, "unplugged" },
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
+		fake_fail_ioctl(g->fake, DRM_IOCTL_BUFSHARE_REGISTER, errors[i].error, 1);
+		assert_int_equal(bufshare_buffer_register(buf, "app"), -errors[i].error);
+		assert_non_null(strstr(bufshare_buffer_get_refusal(buf), errors[i].says));
+	}
+	fake_fail_ioctl(g->fake, DRM_IOCTL_BUFSHARE_REGISTER, ENFILE, 1);
+	assert_int_equal(bufshare_buffer_register(buf, "app"), -ENFILE);
+	assert_string_equal(bufshare_buffer_get_refusal(buf), strerror(ENFILE));
 	bufshare_buffer_unref(buf);
 }
 
