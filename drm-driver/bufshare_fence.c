@@ -174,7 +174,10 @@ void bufshare_fence_arm(struct bufshare_wait *wait, struct bufshare_request *req
 	}
 }
 
-/* The update needs not wait any more. Without locks. */
+/*
+ * The update needs not wait any more. Without locks. The callback is removed under the lock,
+ * because a wait that still has its update is not freed by its work before it gets that.
+ */
 void bufshare_fence_cancel(struct bufshare_request *req)
 {
 	struct bufshare_wait *wait;
@@ -182,10 +185,14 @@ void bufshare_fence_cancel(struct bufshare_request *req)
 	spin_lock(&req->bdev->lock);
 	wait = req->wait;
 	req->wait = NULL;
-	if (wait)
+	if (wait) {
 		wait->req = NULL;
+		/* Too late: the work will run, and free it. */
+		if (!dma_fence_remove_callback(wait->fence, &wait->cb))
+			wait = NULL;
+	}
 	spin_unlock(&req->bdev->lock);
-	if (wait && dma_fence_remove_callback(wait->fence, &wait->cb))
+	if (wait)
 		wait_free(wait);
 }
 
