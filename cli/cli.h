@@ -102,6 +102,7 @@ int cmd_buffers_host(struct ctl *ctl, int argc, char **argv);
 int cmd_capture_guest(struct ctl *ctl, int argc, char **argv);
 int cmd_capture_host(struct ctl *ctl, int argc, char **argv);
 int cmd_completion(struct ctl *ctl, int argc, char **argv);
+int cmd_doctor_host(struct ctl *ctl, int argc, char **argv);
 int cmd_devices(struct ctl *ctl, int argc, char **argv);
 int cmd_doctor_guest(struct ctl *ctl, int argc, char **argv);
 int cmd_get_guest(struct ctl *ctl, int argc, char **argv);
@@ -118,6 +119,8 @@ int cmd_set_host(struct ctl *ctl, int argc, char **argv);
 int cmd_share(struct ctl *ctl, int argc, char **argv);
 int cmd_show_guest(struct ctl *ctl, int argc, char **argv);
 int cmd_show_host(struct ctl *ctl, int argc, char **argv);
+int cmd_release(struct ctl *ctl, int argc, char **argv);
+int cmd_top_host(struct ctl *ctl, int argc, char **argv);
 int cmd_top_guest(struct ctl *ctl, int argc, char **argv);
 int cmd_unload(struct ctl *ctl, int argc, char **argv);
 
@@ -311,10 +314,13 @@ struct rates {
 	int (*drain)(void *data); /* reads them; EXIT_OK, or it has said why not */
 	uint64_t interval_ns, count; /* count 0: until interrupted */
 	bool batch; /* one list after the other */
+	bool consumers; /* of host programs instead of buffers */
+	const char *name; /* of the list; NULL: "buffers" */
 };
 
 /* The options of top: -b, -n COUNT, -s SECONDS. Fills in what they say. */
 #define RATES_OPTIONS                                                  \
+	{ 'c', "consumers", NULL, "of host programs instead of buffers", OPTION_HOST }, \
 	{ 'b', "batch", NULL, "one list after the other, for a file" }, \
 	{ 'n', "count", "N", "end after that many lists" },            \
 	{ 's', "seconds", "N", "between two lists (1)" }

@@ -24,6 +24,9 @@ int rates_parse(struct ctl *ctl, int argc, char **argv, struct rates *r)
 		case 'b':
 			r->batch = true;
 			break;
+		case 'c':
+			r->consumers = true;
+			break;
 		case 'n':
 			ok = parse_u64(optarg, UINT64_MAX, &r->count);
 			break;
@@ -89,7 +92,7 @@ static void show(const struct rates *r, struct json_object *list, struct json_ob
 	}
 	if (!r->batch)
 		fputs(HOME_AND_CLEAR, stdout);
-	print_list(r->ctl, "buffers", list, r->columns);
+	print_list(r->ctl, r->name ?: "buffers", list, r->columns);
 }
 
 int rates_run(const struct rates *r, int (*look)(void *data, struct json_object **list), void *data)

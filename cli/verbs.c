@@ -71,7 +71,7 @@ const struct verb verbs[] = {
 	  cmd_monitor, cmd_monitor },
 
 	{ "top", "", "show how often buffers are updated, as it goes on", OPTIONS(RATES_OPTIONS),
-	  cmd_top_guest, NULL },
+	  cmd_top_guest, cmd_top_host },
 
 	{ "capture", "ID|FD FILE.png|FILE.raw|-", "write what a buffer holds to a file",
 	  OPTIONS({ 'x', "next", NULL, "wait for its next update first", OPTION_HOST },
@@ -80,13 +80,19 @@ const struct verb verbs[] = {
 		    OPTION_GUEST }),
 	  cmd_capture_guest, cmd_capture_host, COMPLETE_BUFFER_FILE },
 
+	{ "release", "ID", "take updates of a buffer and give them back",
+	  OPTIONS({ 'n', "count", "N", "end after that many (1)" },
+		  { 'w', "hold", "SECONDS", "keep each for that long" },
+		  { 't', "timeout", "SECONDS", "give up when none came for that long (10)" }),
+	  NULL, cmd_release, COMPLETE_BUFFER },
+
 	{ "load", "", "load the driver", OPTIONS(OPTION_DRY_RUN), cmd_load, NULL },
 	{ "unload", "", "unload the driver", OPTIONS(OPTION_DRY_RUN), cmd_unload, NULL },
 
 	{ "module", "", "describe the driver that is installed or loaded", NULL, cmd_module, NULL },
 
 	{ "doctor", "", "check all there is, from the driver to the host and back", NULL,
-	  cmd_doctor_guest, NULL },
+	  cmd_doctor_guest, cmd_doctor_host },
 
 	{ "bench", "", "measure what sharing costs, against copying",
 	  OPTIONS({ 'b', "buffers", "N", "how many small ones are updated in turn (32)" },
