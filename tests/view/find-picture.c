@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Is a picture on the screen, pixel by pixel?
+ *
+ *	find-picture SCREEN WIDTH HEIGHT PIXELS
+ *
+ * SCREEN is what Xvfb -fbdir writes, an XWD file of 32 bits a pixel; PIXELS has blue, green,
+ * red and what is not looked at. Prints where it is, or ends with 1.
+ */
+#include <endian.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_FILE (1u << 26)
+
+/* What the beginning of the file says, in order; all big-endian. */
+enum { HEADER_SIZE, WIDTH = 4, HEIGHT, BITS_PER_PIXEL = 11, BYTES_PER_LINE, NUM_COLORS = 19,
+       NUM_FIELDS = 25 };
+#define COLOR_SIZE 12
+
+static uint8_t *read_file(const char *path, size_t *size)
+{
+	uint8_t *bytes = malloc(MAX_FILE);
+	FILE *f = fopen(path, "re");
+
+	if (!f || !bytes)
+		exit(2);
+	*size = fread(bytes, 1, MAX_FILE, f);
+	fclose(f);
+	return bytes;
+}
+
+static int same_pixels(const uint8_t *a, const uint8_t *b, uint32_t n)
+{
+	uint32_t i;
+
+	for (i = 0; i < n; i++, a += 4, b += 4)
+		if (memcmp(a, b, 3) != 0)
+			return 0;
+	return 1;
+}
+
+static int is_at(const uint8_t *screen, uint32_t stride, const uint8_t *picture, uint32_t width,
+		 uint32_t height)
+{
+	uint32_t y;
+
+	for (y = 0; y < height; y++)
+		if (!same_pixels(screen + (size_t)y * stride, picture + (size_t)y * width * 4, width))
+			return 0;
+	return 1;
+}
+
+int main(int argc, char **argv)
+{
+	uint32_t header[NUM_FIELDS], width, height, x, y;
+	uint8_t *screen, *picture, *first;
+	size_t screen_size, size;
+	int i;
+
+	if (argc != 5)
+		return 2;
+	width = (uint32_t)atoi(argv[2]);
+	height = (uint32_t)atoi(argv[3]);
+	screen = read_file(argv[1], &screen_size);
+	picture = read_file(argv[4], &size);
+	if (size < (size_t)width * height * 4 || screen_size < sizeof(header))
+		return 2;
+	memcpy(header, screen, sizeof(header));
+	for (i = 0; i < NUM_FIELDS; i++)
+		header[i] = be32toh(header[i]);
+	if (header[BITS_PER_PIXEL] != 32 || header[WIDTH] < width || header[HEIGHT] < height ||
+	    screen_size < header[HEADER_SIZE] + (size_t)header[NUM_COLORS] * COLOR_SIZE +
+				  (size_t)header[BYTES_PER_LINE] * header[HEIGHT])
+		return 2;
+	first = screen + header[HEADER_SIZE] + (size_t)header[NUM_COLORS] * COLOR_SIZE;
+	for (y = 0; y <= header[HEIGHT] - height; y++)
+		for (x = 0; x <= header[WIDTH] - width; x++)
+			if (is_at(first + (size_t)y * header[BYTES_PER_LINE] + (size_t)x * 4,
+				  header[BYTES_PER_LINE], picture, width, height)) {
+				printf("%u %u\n", x, y);
+				return 0;
+			}
+	return 1;
+}
