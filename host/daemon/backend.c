@@ -392,6 +392,9 @@ int backend_new(struct loop *loop, const struct backend_config *config, int cons
 	r = consumers_new(loop, &be->dev, &cc, listener, &be->consumers);
 	if (r < 0)
 		return r;
+	/* Consumers may be quicker than the keeper, which tells of the VMM next. */
+	if (be->state->guest.in_force)
+		consumers_set_state(be->consumers, BUFSHARE_IPC_STATE_RECOVERING);
 	steal_fd(&listener);
 	*backend = steal_ptr(&be);
 	return 0;
