@@ -3,7 +3,10 @@
  * qemu-args: what to tell the VMM.
  */
 #include <getopt.h>
+#include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "cli/cli.h"
 #include "common/cleanup.h"
@@ -36,26 +39,30 @@ static void check_qemu(const struct ctl *ctl)
 		     major, minor, QEMU_MAJOR, QEMU_MINOR);
 }
 
-int cmd_qemu_args(struct ctl *ctl, int argc, char **argv)
+struct vmm {
+	const char *sockets[MAX_SOCKETS];
+	size_t num_sockets;
+	const char *memory;
+	uint64_t cloud; /* version of Cloud Hypervisor; 0: QEMU */
+};
+
+static int parse(struct ctl *ctl, int argc, char **argv, struct vmm *v)
 {
-	const char *sockets[MAX_SOCKETS] = { "/tmp/bufshare" }, *memory = "1G";
-	uint64_t cloud = 0; /* its version; 0: QEMU */
-	size_t n = 0, i;
 	int c;
 
 	while ((c = next_option(ctl, argc, argv)) != -1) {
 		switch (c) {
 		case 's':
-			if (n == MAX_SOCKETS)
+			if (v->num_sockets == MAX_SOCKETS)
 				return usage(ctl, "at most %d sockets", MAX_SOCKETS);
-			sockets[n++] = optarg;
+			v->sockets[v->num_sockets++] = optarg;
 			break;
 		case 'm':
-			memory = optarg;
+			v->memory = optarg;
 			break;
 		case 'c':
-			cloud = CLOUD_RENAMED;
-			if (optarg && (!parse_u64(optarg, 10000, &cloud) || !cloud))
+			v->cloud = CLOUD_RENAMED;
+			if (optarg && (!parse_u64(optarg, 10000, &v->cloud) || !v->cloud))
 				return usage(ctl, "--cloud-hypervisor=%s: not a version, like 52",
 					     optarg);
 			break;
@@ -63,26 +70,100 @@ int cmd_qemu_args(struct ctl *ctl, int argc, char **argv)
 			return EXIT_USAGE;
 		}
 	}
-	if (optind < argc)
-		return usage(ctl, "takes no argument");
-	n = n ? n : 1;
+	if (!v->num_sockets)
+		v->sockets[v->num_sockets++] = "/tmp/bufshare";
+	return optind < argc ? usage(ctl, "takes no argument") : EXIT_OK;
+}
 
-	if (cloud) {
-		printf("--memory size=%s,shared=on\n", memory);
-		for (i = 0; i < n; i++)
-			printf("--generic-vhost-user socket=%s,%s=37,queue_sizes=[256,256]\n",
-			       sockets[i], cloud < CLOUD_RENAMED ? "virtio_id" : "device_type");
-		if (cloud >= CLOUD_RENAMED)
-			note(ctl, "for Cloud Hypervisor %d and later; for 52: --cloud-hypervisor=52",
-			     CLOUD_RENAMED);
-		return EXIT_OK;
+/* An option and its value: two words of the command line. */
+__attribute__((format(printf, 3, 4))) static void add(struct json_object *words, const char *option,
+						      const char *format, ...)
+{
+	_cleanup_free_ char *value = NULL;
+	va_list ap;
+
+	va_start(ap, format);
+	if (vasprintf(&value, format, ap) < 0)
+		value = NULL;
+	va_end(ap);
+	json_object_array_add(words, json_object_new_string(option));
+	json_object_array_add(words, json_object_new_string(value ?: ""));
+}
+
+/* QEMU takes a comma for the end of a value, and two for one. */
+static char *double_commas(const char *path)
+{
+	char *doubled = malloc(2 * strlen(path) + 1), *to = doubled;
+
+	for (; doubled && *path; path++) {
+		*to++ = *path;
+		if (*path == ',')
+			*to++ = ',';
 	}
-	check_qemu(ctl);
-	printf("-m %s -object memory-backend-memfd,id=mem,size=%s,share=on\n"
-	       "-machine q35,memory-backend=mem\n", memory, memory);
-	for (i = 0; i < n; i++)
-		printf("-chardev socket,id=bufshare%zu,path=%s\n"
-		       "-device vhost-user-test-device-pci,chardev=bufshare%zu,virtio-id=37,"
-		       "num_vqs=2,vq_size=256,config_size=256\n", i, sockets[i], i);
+	if (doubled)
+		*to = '\0';
+	return doubled;
+}
+
+static void add_qemu(struct json_object *words, const struct vmm *v)
+{
+	size_t i;
+
+	add(words, "-m", "%s", v->memory);
+	add(words, "-object", "memory-backend-memfd,id=mem,size=%s,share=on", v->memory);
+	add(words, "-machine", "q35,memory-backend=mem");
+	for (i = 0; i < v->num_sockets; i++) {
+		_cleanup_free_ char *path = double_commas(v->sockets[i]);
+
+		add(words, "-chardev", "socket,id=bufshare%zu,path=%s", i, path ?: "");
+		add(words, "-device", "vhost-user-test-device-pci,chardev=bufshare%zu,virtio-id=37,"
+				      "num_vqs=2,vq_size=256,config_size=256", i);
+	}
+}
+
+static void add_cloud(struct json_object *words, const struct vmm *v)
+{
+	size_t i;
+
+	add(words, "--memory", "size=%s,shared=on", v->memory);
+	for (i = 0; i < v->num_sockets; i++)
+		add(words, "--generic-vhost-user", "socket=%s,%s=37,queue_sizes=[256,256]",
+		    v->sockets[i], v->cloud < CLOUD_RENAMED ? "virtio_id" : "device_type");
+}
+
+static void print_words(struct ctl *ctl, struct json_object *words)
+{
+	_cleanup_(cleanup_json) struct json_object *o = json_new();
+	size_t i;
+
+	if (ctl->json != JSON_OFF) {
+		json_object_object_add(o, "arguments", json_object_get(words));
+		json_print(ctl, o);
+		return;
+	}
+	for (i = 0; i < json_object_array_length(words); i++)
+		printf("%s%c", json_object_get_string(json_object_array_get_idx(words, i)),
+		       i % 2 ? '\n' : ' ');
+}
+
+int cmd_qemu_args(struct ctl *ctl, int argc, char **argv)
+{
+	_cleanup_(cleanup_json) struct json_object *words = json_object_new_array();
+	struct vmm v = { .memory = "1G" };
+	int status;
+
+	status = parse(ctl, argc, argv, &v);
+	if (status != EXIT_OK)
+		return status;
+	if (v.cloud)
+		add_cloud(words, &v);
+	else
+		add_qemu(words, &v);
+	print_words(ctl, words);
+	if (v.cloud >= CLOUD_RENAMED)
+		note(ctl, "for Cloud Hypervisor %d and later; for 52: --cloud-hypervisor=52",
+		     CLOUD_RENAMED);
+	if (!v.cloud)
+		check_qemu(ctl);
 	return EXIT_OK;
 }

@@ -10,12 +10,30 @@
 #include "cli/cli.h"
 #include "common/cleanup.h"
 
-static void say(struct ctl *ctl, struct bufshare_device *dev, uint64_t id)
+/* For people a line each, for programs a list. */
+static void print_would(struct ctl *ctl, struct bufshare_device *dev, const uint64_t *ids, size_t n)
 {
+	static const char *const columns[] = { "id", "application", NULL };
+	_cleanup_(cleanup_json) struct json_object *list = json_object_new_array();
 	struct bufshare_buffer_info info;
+	size_t i;
 
-	if (bufshare_device_get_buffer_info(dev, id, &info) == 0)
-		note(ctl, "would take back buffer %" PRIu64 " of %s", id, info.application);
+	for (i = 0; i < n; i++) {
+		struct json_object *o;
+
+		if (bufshare_device_get_buffer_info(dev, ids[i], &info) < 0)
+			continue; /* gone since */
+		if (ctl->json == JSON_OFF) {
+			note(ctl, "would take back buffer %" PRIu64 " of %s", ids[i], info.application);
+			continue;
+		}
+		o = json_object_new_object();
+		json_add_u64(o, "id", ids[i]);
+		json_add_string(o, "application", info.application);
+		json_object_array_add(list, o);
+	}
+	if (ctl->json != JSON_OFF)
+		print_list(ctl, "buffers", list, columns);
 }
 
 int cmd_reset(struct ctl *ctl, int argc, char **argv)
@@ -23,7 +41,7 @@ int cmd_reset(struct ctl *ctl, int argc, char **argv)
 	_cleanup_(cleanup_device) struct bufshare_device *dev = NULL;
 	_cleanup_free_ uint64_t *ids = NULL;
 	bool dry_run = false;
-	size_t n, i;
+	size_t n;
 	int c, r;
 
 	while ((c = next_option(ctl, argc, argv)) != -1) {
@@ -38,8 +56,7 @@ int cmd_reset(struct ctl *ctl, int argc, char **argv)
 		return r;
 	r = bufshare_device_list_buffers(dev, 1, &ids, &n);
 	if (r == 0 && dry_run) {
-		for (i = 0; i < n; i++)
-			say(ctl, dev, ids[i]);
+		print_would(ctl, dev, ids, n);
 		return EXIT_OK;
 	}
 	if (r == 0)

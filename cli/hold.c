@@ -41,6 +41,9 @@ int hold_option(struct ctl *ctl, int option, struct hold *h)
 		if (!parse_seconds(optarg, &h->timeout_ns))
 			return usage(ctl, "--timeout %s: not a number of seconds", optarg);
 		return EXIT_OK;
+	case 'n':
+		h->dry_run = true;
+		return EXIT_OK;
 	case 'k':
 		h->keep = true;
 		return EXIT_OK;
@@ -200,6 +203,22 @@ static int read_lines(struct held *h)
 
 /* ---- the whole of it ---- */
 
+static int say_what_would_be(const struct held *h)
+{
+	_cleanup_(cleanup_json) struct json_object *o = json_new();
+	struct json_object *properties = json_object_new_object();
+	const char *name = NULL, *value;
+
+	json_add_string(o, "application", h->hold->application);
+	json_add_u64(o, "size", bufshare_buffer_get_size(h->buf));
+	while (bufshare_buffer_next_property(h->buf, &name) == 0)
+		if (bufshare_buffer_get_property(h->buf, name, &value) == 0)
+			json_add_string(properties, name, value);
+	json_object_object_add(o, "properties", properties);
+	print_object(h->ctl, o);
+	return EXIT_OK;
+}
+
 static int until_end(struct held *h)
 {
 	const uint64_t deadline = h->hold->timeout_ns ? now_ns() + h->hold->timeout_ns : 0;
@@ -240,6 +259,8 @@ int hold_buffer(struct ctl *ctl, const struct hold *hold, struct bufshare_device
 
 	for (i = 0; r == EXIT_OK && i < hold->num_properties; i++)
 		r = set_property(ctl, buf, hold->properties[i]);
+	if (r == EXIT_OK && hold->dry_run)
+		return say_what_would_be(&h);
 	if (r == EXIT_OK)
 		r = share_buffer(ctl, buf, hold->application);
 	if (r != EXIT_OK)

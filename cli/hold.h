@@ -15,6 +15,7 @@ struct hold {
 	size_t num_properties;
 	uint64_t timeout_ns; /* 0: none */
 	bool keep; /* also after somebody took it */
+	bool dry_run; /* only say what would be shared */
 	bool interactive; /* standard input says what to do with it */
 };
 
@@ -24,7 +25,8 @@ struct hold {
 	{ 'p', "property", "NAME=VALUE", "set a property; repeatable" },      \
 	{ 't', "timeout", "SECONDS", "give up after that long" },             \
 	{ 'k', "hold", NULL, "keep it shared until interrupted" },            \
-	{ 'i', "interactive", NULL, "keep it, and do what standard input says" }
+	{ 'i', "interactive", NULL, "keep it, and do what standard input says" }, \
+	{ 'n', "dry-run", NULL, "only say what would be shared" }
 
 /* EXIT_OK, or EXIT_USAGE for an option that is none of these, or after it has said why. */
 int hold_option(struct ctl *ctl, int option, struct hold *hold);
