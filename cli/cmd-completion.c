@@ -31,6 +31,12 @@ static void print_verbs(void)
 		printf("%s%s", v == verbs ? "" : " ", v->name);
 }
 
+/*
+ * Labels and ids, the first column of a list. bash expands what it is given to complete,
+ * so nothing else gets through, whoever chose the label; "-" is none.
+ */
+#define FIRST_WORD "'/^- /d; s/^\\([A-Za-z0-9._-]*\\) .*/\\1/p'"
+
 /* ---- bash ---- */
 
 static const char bash_begin[] =
@@ -39,7 +45,8 @@ static const char bash_begin[] =
 	"# $1: devices, buffers; the rest says of which device or daemon\n"
 	"_bufsharectl_list()\n"
 	"{\n"
-	"\tbufsharectl --json=off --no-legend -q \"${@:2}\" \"$1\" 2>/dev/null | sed 's/ .*//; /^-$/d'\n"
+	"\tbufsharectl --json=off --no-legend -q \"${@:2}\" \"$1\" 2>/dev/null |\n"
+	"\t\tsed -n " FIRST_WORD "\n"
 	"}\n"
 	"\n"
 	"# how: arguments of compgen; a line is a word, whatever is in it\n"
@@ -243,7 +250,7 @@ static void zsh(void)
 	     "_bufsharectl_list() {\n"
 	     "\tlocal -a found\n"
 	     "\tfound=(${(f)\"$(bufsharectl --json=off --no-legend -q $side $1 \\\n"
-	     "\t\t2>/dev/null | sed 's/ .*//; /^-$/d')\"})\n"
+	     "\t\t2>/dev/null | sed -n " FIRST_WORD ")\"})\n"
 	     "\tcompadd -a found\n"
 	     "}\n\n"
 	     "_bufsharectl() {\n"

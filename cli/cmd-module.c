@@ -81,8 +81,11 @@ int cmd_load(struct ctl *ctl, int argc, char **argv)
 		}
 		r = kmod_module_probe_insert_module(mod, KMOD_PROBE_APPLY_BLACKLIST, NULL, NULL, NULL,
 						    NULL);
-		if (r != 0)
-			return load_failed(ctl, r < 0 ? r : -EPERM);
+		if (r > 0)
+			return fail(ctl, 0, "a file in /etc/modprobe.d forbids it",
+				    "the driver is blacklisted");
+		if (r < 0)
+			return load_failed(ctl, r);
 	}
 	return EXIT_OK;
 }

@@ -9,6 +9,8 @@
 #include "cli/cli.h"
 #include "common/cleanup.h"
 
+#define MAX_COLUMNS 16
+
 struct json_object *json_new(void)
 {
 	struct json_object *o = json_object_new_object();
@@ -127,12 +129,12 @@ static size_t column_width(const struct ctl *ctl, struct json_object *list, cons
 }
 
 /* o NULL: the titles. */
-static void print_row(const struct ctl *ctl, struct json_object *list, struct json_object *o,
-		      const char *const keys[])
+static void print_row(const struct ctl *ctl, struct json_object *o, const char *const keys[],
+		      const size_t widths[])
 {
 	size_t k;
 
-	for (k = 0; keys[k]; k++) {
+	for (k = 0; keys[k] && k < MAX_COLUMNS; k++) {
 		const char *text = o ? text_of(o, keys[k]) : keys[k];
 
 		if (!o)
@@ -141,19 +143,21 @@ static void print_row(const struct ctl *ctl, struct json_object *list, struct js
 		if (!o)
 			fputs(style(ctl, STYLE_NONE), stdout);
 		if (keys[k + 1])
-			printf("%*s", (int)(column_width(ctl, list, keys[k]) - strlen(text)) + 2, "");
+			printf("%*s", (int)(widths[k] - strlen(text)) + 2, "");
 	}
 	putchar('\n');
 }
 
 static void print_columns(const struct ctl *ctl, struct json_object *list, const char *const keys[])
 {
-	size_t i;
+	size_t widths[MAX_COLUMNS], i;
 
+	for (i = 0; keys[i] && i < MAX_COLUMNS; i++)
+		widths[i] = column_width(ctl, list, keys[i]);
 	if (ctl->legend)
-		print_row(ctl, list, NULL, keys);
+		print_row(ctl, NULL, keys, widths);
 	for (i = 0; i < json_object_array_length(list); i++)
-		print_row(ctl, list, json_object_array_get_idx(list, i), keys);
+		print_row(ctl, json_object_array_get_idx(list, i), keys, widths);
 }
 
 /* The same object with the schema in front. */

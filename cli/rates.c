@@ -45,20 +45,6 @@ int rates_parse(struct ctl *ctl, int argc, char **argv, struct rates *r)
 	return EXIT_OK;
 }
 
-static struct json_object *find(struct json_object *list, uint64_t id)
-{
-	struct json_object *o, *value;
-	size_t i;
-
-	for (i = 0; i < json_object_array_length(list); i++) {
-		o = json_object_array_get_idx(list, i);
-		if (json_object_object_get_ex(o, "id", &value) &&
-		    json_object_get_uint64(value) == id)
-			return o;
-	}
-	return NULL;
-}
-
 static uint64_t number(struct json_object *o, const char *key)
 {
 	struct json_object *value;
@@ -79,16 +65,30 @@ static void add_rate(struct json_object *o, struct json_object *before, const ch
 	json_object_object_add(o, key, json_object_new_double_s(rate, text));
 }
 
+/* The one with this id, from *at on: both lists are in the order of their ids. */
+static struct json_object *find(struct json_object *list, uint64_t id, size_t *at)
+{
+	struct json_object *o;
+
+	for (; *at < json_object_array_length(list); ++*at) {
+		o = json_object_array_get_idx(list, *at);
+		if (number(o, "id") >= id)
+			return number(o, "id") == id ? o : NULL;
+	}
+	return NULL;
+}
+
 static void show(const struct rates *r, struct json_object *list, struct json_object *before,
 		 uint64_t ns)
 {
-	size_t i, k;
+	size_t i, k, at = 0;
 
 	for (i = 0; i < json_object_array_length(list); i++) {
 		struct json_object *o = json_object_array_get_idx(list, i);
+		struct json_object *same = find(before, number(o, "id"), &at);
 
 		for (k = 0; r->counters[k]; k++)
-			add_rate(o, find(before, number(o, "id")), r->counters[k], ns);
+			add_rate(o, same, r->counters[k], ns);
 	}
 	if (!r->batch)
 		fputs(HOME_AND_CLEAR, stdout);

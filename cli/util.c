@@ -16,6 +16,7 @@ static int exit_status(int error)
 	switch (error) {
 	case -ENOENT:
 	case -ENODEV:
+	case -ECONNREFUSED:
 		return EXIT_NOT_FOUND;
 	case -EACCES:
 	case -EPERM:
