@@ -198,8 +198,10 @@ int cmd_module(struct ctl *ctl, int argc, char **argv)
 	struct utsname kernel;
 	int state;
 
-	if (!only_arguments(ctl, argc, argv, 0))
-		return usage(ctl, "takes no argument");
+	if (next_option(ctl, argc, argv) != -1)
+		return EXIT_USAGE;
+	if (argc - optind > 1 || (optind < argc && strcmp(argv[optind], "info") != 0))
+		return usage(ctl, "takes no argument but info");
 	if (!ctx || uname(&kernel) < 0)
 		return fail(ctl, -ENOMEM, NULL, "cannot use libkmod");
 	mod = find_module(ctx);

@@ -99,7 +99,8 @@ const struct verb verbs[] = {
 	{ "load", "", "load the driver", OPTIONS(OPTION_DRY_RUN), cmd_load, NULL },
 	{ "unload", "", "unload the driver", OPTIONS(OPTION_DRY_RUN), cmd_unload, NULL },
 
-	{ "module", "", "describe the driver that is installed or loaded", NULL, cmd_module, NULL },
+	{ "module", "[info]", "describe the driver that is installed or loaded", NULL,
+	  cmd_module, NULL, COMPLETE_WORDS, "info" },
 
 	{ "doctor", "", "check all there is, from the driver to the host and back", NULL,
 	  cmd_doctor_guest, cmd_doctor_host },
