@@ -330,7 +330,7 @@ int rates_parse(struct ctl *ctl, int argc, char **argv, struct rates *rates);
 
 /*
  * Shows lists until interrupted. look makes a list of objects with "id" and the counters,
- * in ascending order of the ids, and returns EXIT_OK, or has said why not.
+ * and returns EXIT_OK, or has said why not.
  */
 int rates_run(const struct rates *rates, int (*look)(void *data, struct json_object **list),
 	      void *data);

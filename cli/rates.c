@@ -65,15 +65,26 @@ static void add_rate(struct json_object *o, struct json_object *before, const ch
 	json_object_object_add(o, key, json_object_new_double_s(rate, text));
 }
 
-/* The one with this id, from *at on: both lists are in the order of their ids. */
+static int compare_ids(const void *a, const void *b)
+{
+	const uint64_t x = number(*(struct json_object *const *)a, "id");
+	const uint64_t y = number(*(struct json_object *const *)b, "id");
+
+	return (x > y) - (x < y);
+}
+
+/* The next one with this id, from *at on: both lists are in the order of their ids. */
 static struct json_object *find(struct json_object *list, uint64_t id, size_t *at)
 {
-	struct json_object *o;
-
 	for (; *at < json_object_array_length(list); ++*at) {
-		o = json_object_array_get_idx(list, *at);
-		if (number(o, "id") >= id)
-			return number(o, "id") == id ? o : NULL;
+		struct json_object *o = json_object_array_get_idx(list, *at);
+
+		if (number(o, "id") > id)
+			return NULL;
+		if (number(o, "id") == id) {
+			++*at;
+			return o;
+		}
 	}
 	return NULL;
 }
@@ -102,6 +113,8 @@ int rates_run(const struct rates *r, int (*look)(void *data, struct json_object 
 	int status, woken;
 
 	status = look(data, &before);
+	if (status == EXIT_OK)
+		json_object_array_sort(before, compare_ids);
 	for (n = 0; status == EXIT_OK && (!r->count || n < r->count); n++) {
 		struct json_object *list = NULL;
 		uint64_t now;
@@ -116,6 +129,7 @@ int rates_run(const struct rates *r, int (*look)(void *data, struct json_object 
 		status = look(data, &list);
 		if (status != EXIT_OK)
 			return status;
+		json_object_array_sort(list, compare_ids);
 		now = now_ns();
 		show(r, list, before, now - since);
 		json_object_put(before);
