@@ -86,6 +86,27 @@ static int fill_bytes(struct bufshare_device *dev, const uint8_t *bytes, uint64_
 	return 0;
 }
 
+/* A picture for people, but not for us: who shares one will want to know. */
+static void note_other_picture(struct ctl *ctl, const struct share *s, const uint8_t *bytes,
+			       uint64_t size)
+{
+	static const struct {
+		const char *name, *begin;
+	} kinds[] = {
+		{ "JPEG", "\xff\xd8\xff" }, { "GIF", "GIF8" },
+		{ "TIFF", "II*" },	     { "SVG", "<svg" }, { "JPEG XL", "\xff\x0a" },
+	};
+	size_t i;
+
+	for (i = 0; !s->raw && i < ARRAY_SIZE(kinds); i++) {
+		size_t n = strlen(kinds[i].begin);
+
+		if (size >= n && memcmp(bytes, kinds[i].begin, n) == 0)
+			note(ctl, "%s looks like a %s, which is shared as plain bytes; "
+				  "as a PNG or PPM it would be a picture", s->file, kinds[i].name);
+	}
+}
+
 /* EXIT_OK, or it has said what is wrong; none: it is no picture. */
 static int read_picture(struct ctl *ctl, const struct share *s, const uint8_t *bytes, uint64_t size,
 			struct png_picture *picture, bool *none)
@@ -100,6 +121,8 @@ static int read_picture(struct ctl *ctl, const struct share *s, const uint8_t *b
 		r = ppm_read(bytes, size, picture, &why);
 	else
 		*none = true;
+	if (*none)
+		note_other_picture(ctl, s, bytes, size);
 	if (r == -EBADMSG)
 		return fail(ctl, 0, "is the file damaged? With --raw it is shared as it is",
 			    "cannot read the picture %s: %s", s->file, why);
