@@ -82,7 +82,8 @@ static int make_small(struct bench *b)
 		b->num_small++;
 		r = share_buffer(b->ctl, b->small[i], APPLICATION);
 		if (r != EXIT_OK) {
-			note(b->ctl, "the device takes %" PRIu64 " buffers; --buffers N for fewer", limit);
+			note(b->ctl, "the device takes %" PRIu64 " buffers; --buffers N for fewer",
+			     limit);
 			return r;
 		}
 	}
@@ -139,7 +140,8 @@ static int settle(struct bench *b, struct bufshare_buffer *buf)
 }
 
 /* The time of one update among UPDATES, of n buffers in turn. */
-static int time_updates(struct bench *b, struct bufshare_buffer *const *bufs, size_t n, uint64_t *ns)
+static int time_updates(struct bench *b, struct bufshare_buffer *const *bufs, size_t n,
+			uint64_t *ns)
 {
 	uint64_t begin;
 	size_t i;

@@ -66,7 +66,8 @@ static int parse(struct ctl *ctl, int argc, char **argv, struct capture *c)
 		c->picture = true;
 	}
 	if (optind + 2 != argc)
-		return usage(ctl, "wants a file descriptor, as FD, PID:FD or a file, and a file to write");
+		return usage(ctl, "wants a file descriptor, as FD, PID:FD or a file, and a file to "
+				  "write");
 	c->what = argv[optind];
 	c->file = argv[optind + 1];
 	return EXIT_OK;

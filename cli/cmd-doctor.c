@@ -98,7 +98,8 @@ static bool check_host(struct doctor *d, struct bufshare_device *dev)
 	for (i = 0; i < NUM_PINGS; i++) {
 		r = bufshare_device_ping(dev, &times[i]);
 		if (r < 0) {
-			report_add(&d->report, "host", FINDING_BAD, fix, "no answer: %s", strerror(-r));
+			report_add(&d->report, "host", FINDING_BAD, fix, "no answer: %s",
+				   strerror(-r));
 			return false;
 		}
 	}
@@ -130,7 +131,8 @@ static void check_memory(struct doctor *d, struct bufshare_device *dev, struct b
 	bufshare_device_get_limit(dev, BUFSHARE_LIMIT_RANGES, &max);
 	many = info.num_ranges > max / 2;
 	report_add(&d->report, "memory", many ? FINDING_WARNING : FINDING_GOOD, many ? fix : NULL,
-		   "ranges of %.0f MiB: %" PRIu32 ", of at most %" PRIu64, mib, info.num_ranges, max);
+		   "ranges of %.0f MiB: %" PRIu32 ", of at most %" PRIu64, mib, info.num_ranges,
+		   max);
 	if (info.path == BUFSHARE_PATH_COPY)
 		report_add(&d->report, "path", FINDING_WARNING,
 			   "on the host, bufsharectl -H SOCKET doctor says what zero copy needs",
@@ -191,7 +193,8 @@ static void check_buffer(struct doctor *d, struct bufshare_device *dev)
 	bufshare_device_get_limit(dev, BUFSHARE_LIMIT_BUFFER_SIZE, &limit);
 	r = bufshare_buffer_new(dev, limit < TEST_SIZE ? limit : TEST_SIZE, &buf);
 	if (r < 0) {
-		report_add(&d->report, "buffer", FINDING_BAD, r == -ENOMEM ? "give the VM more memory" : NULL,
+		report_add(&d->report, "buffer", FINDING_BAD,
+			   r == -ENOMEM ? "give the VM more memory" : NULL,
 			   "cannot make one: %s", strerror(-r));
 		return;
 	}
@@ -202,8 +205,8 @@ static void check_buffer(struct doctor *d, struct bufshare_device *dev)
 			   "cannot register one: %s", strerror(-r));
 		return;
 	}
-	report_add(&d->report, "buffer", FINDING_GOOD, NULL, "the host takes one of %" PRIu64 " bytes",
-		   bufshare_buffer_get_size(buf));
+	report_add(&d->report, "buffer", FINDING_GOOD, NULL,
+		   "the host takes one of %" PRIu64 " bytes", bufshare_buffer_get_size(buf));
 	check_memory(d, dev, buf);
 	check_update(d, dev, buf);
 	r = bufshare_buffer_unregister(buf);

@@ -58,7 +58,8 @@ static int make_udmabuf(struct ctl *ctl, int memfd, uint64_t size, int *dmabuf)
 		return fail(ctl, -errno, "modprobe udmabuf; its node is for the group kvm",
 			    "cannot open " UDMABUF);
 	if (fcntl(memfd, F_ADD_SEALS, F_SEAL_SHRINK) < 0 && errno != EPERM)
-		return fail(ctl, -errno, "it was made without MFD_ALLOW_SEALING", "cannot seal the memfd");
+		return fail(ctl, -errno, "it was made without MFD_ALLOW_SEALING",
+			    "cannot seal the memfd");
 	fd = ioctl(device, UDMABUF_CREATE, &create);
 	if (fd < 0)
 		return fail(ctl, -errno, "it is whole pages of a memfd, up to the module's size_limit_mb",
@@ -84,8 +85,8 @@ static const char *import_hint(int r)
 	}
 }
 
-static int import_dmabuf(struct ctl *ctl, const struct import *im, struct bufshare_device *dev, int fd,
-			 struct bufshare_buffer **buf)
+static int import_dmabuf(struct ctl *ctl, const struct import *im, struct bufshare_device *dev,
+			 int fd, struct bufshare_buffer **buf)
 {
 	int r = bufshare_buffer_import(dev, fd, buf);
 

@@ -79,8 +79,8 @@ int cmd_load(struct ctl *ctl, int argc, char **argv)
 			note(ctl, "would load %s", kmod_module_get_path(mod));
 			continue;
 		}
-		r = kmod_module_probe_insert_module(mod, KMOD_PROBE_APPLY_BLACKLIST, NULL, NULL, NULL,
-						    NULL);
+		r = kmod_module_probe_insert_module(mod, KMOD_PROBE_APPLY_BLACKLIST, NULL, NULL,
+						    NULL, NULL);
 		if (r > 0)
 			return fail(ctl, 0, "a file in /etc/modprobe.d forbids it",
 				    "the driver is blacklisted");

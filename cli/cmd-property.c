@@ -73,8 +73,8 @@ static int print_properties(struct ctl *ctl, uint64_t id, struct json_object *al
 	}
 	for (; *names; names++) {
 		if (!json_object_object_get_ex(all, *names, &value))
-			return fail(ctl, 0, NULL, "buffer %" PRIu64 " has no property %s", id, *names),
-			       EXIT_NOT_FOUND;
+			return fail(ctl, 0, NULL, "buffer %" PRIu64 " has no property %s", id,
+				    *names), EXIT_NOT_FOUND;
 		json_object_object_add(wanted, *names, json_object_get(value));
 	}
 	if (ctl->json != JSON_OFF) {
@@ -186,7 +186,8 @@ static int set_failed(struct ctl *ctl, const char *name, int r)
 	const char *hint = NULL;
 
 	if (r == -EINVAL || r == -EPERM)
-		hint = "a name of the host is \"host.\" with small letters, digits, \".\", \"_\" and \"-\", a value is UTF-8";
+		hint = "a name of the host is \"host.\" with small letters, digits, \".\", \"_\" "
+		       "and \"-\", a value is UTF-8";
 	else if (r == -EACCES)
 		hint = "the daemon lets you look only";
 	return fail(ctl, r, hint, "cannot set %s", name);
