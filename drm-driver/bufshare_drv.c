@@ -60,6 +60,7 @@ static const struct drm_driver bufshare_drm_driver = {
 	.dumb_create = drm_gem_shmem_dumb_create,
 	.gem_create_object = bufshare_gem_create_object,
 	.gem_prime_import = bufshare_gem_import,
+	.debugfs_init = bufshare_debugfs_init,
 	.gem_prime_import_sg_table = bufshare_gem_import_sg_table,
 	BUFSHARE_COMPAT_DRIVER
 };

@@ -22,6 +22,7 @@
 
 #include <linux/completion.h>
 #include <linux/kref.h>
+#include <linux/ktime.h>
 #include <linux/list.h>
 #include <linux/mutex.h>
 #include <linux/scatterlist.h>
@@ -78,6 +79,20 @@ enum bufshare_power {
 	BUFSHARE_ASLEEP, /* the device is reset, and there are no queues */
 };
 
+#define BUFSHARE_NUM_COMMANDS		(VIRTIO_BUFSHARE_CMD_PING + 1)
+#define BUFSHARE_NUM_EVENT_TYPES	(VIRTIO_BUFSHARE_EVENT_BUFFER_LOST + 1)
+
+/* What happened since the device is there, for debugfs. */
+struct bufshare_counters {
+	u64 commands[BUFSHARE_NUM_COMMANDS]; /* sent */
+	u64 failed; /* of these */
+	u64 timeouts; /* programs that did not wait any longer */
+	u64 updates; /* of programs */
+	u64 merged; /* of these, with others into one command */
+	u64 events[BUFSHARE_NUM_EVENT_TYPES]; /* of the device; 0: unknown */
+	u64 overflows; /* of files */
+};
+
 /**
  * struct bufshare_device - a device; lives as long as its drm_device
  * @drm: what it is part of
@@ -112,6 +127,7 @@ enum bufshare_power {
  * @num_buffers: registrations that count against the limit
  * @total_size: their bytes
  * @bad_messages: of the device, malformed or out of place
+ * @counters: what else is counted
  */
 struct bufshare_device {
 	struct drm_device *drm;
@@ -147,6 +163,7 @@ struct bufshare_device {
 	u32 num_buffers;
 	u64 total_size;
 	u64 bad_messages;
+	struct bufshare_counters counters;
 };
 
 /* An event of a file, from its reservation until DRM has it. */
@@ -323,6 +340,7 @@ struct bufshare_buffer {
  * @retried: it was
  * @generation: of the epoch it was sent in
  * @stamp: grows with each request that is sent
+ * @sent: when it was sent
  * @result: a negative errno, or zero
  * @status: enum virtio_bufshare_status of the answer
  * @detail: of the answer
@@ -355,6 +373,7 @@ struct bufshare_request {
 	bool retried;
 	u32 generation;
 	u64 stamp;
+	ktime_t sent;
 	int result;
 	u32 status;
 	u32 detail;
@@ -490,6 +509,10 @@ void bufshare_vq_stop(struct bufshare_device *bdev);
 void bufshare_vq_fini(struct bufshare_device *bdev);
 void bufshare_vq_freeze(struct bufshare_device *bdev);
 int bufshare_vq_restore(struct bufshare_device *bdev);
+
+/* bufshare_debug.c */
+void bufshare_show_fdinfo(struct drm_printer *p, struct drm_file *file);
+void bufshare_debugfs_init(struct drm_minor *minor);
 
 /* bufshare_sysfs.c */
 int bufshare_sysfs_add(struct bufshare_device *bdev);

@@ -10,6 +10,7 @@
 #include <linux/timekeeping.h>
 
 #include "bufshare_drv.h"
+#include "bufshare_trace.h"
 
 #define BUFSHARE_RELEASED_FLAGS \
 	(VIRTIO_BUFSHARE_RELEASED_NO_CONSUMER | VIRTIO_BUFSHARE_RELEASED_CONSUMER_GONE | \
@@ -56,6 +57,7 @@ static bool reserve(struct bufshare_file *bfile, struct bufshare_event *ev)
 static void send_reserved(struct bufshare_file *bfile, struct bufshare_event *ev)
 {
 	ev->event.time_ns = ktime_get_ns();
+	trace_bufshare_file_event(bfile, &ev->event);
 	drm_send_event(bfile->bdev->drm, &ev->base);
 }
 
@@ -105,6 +107,8 @@ void bufshare_event_send_standing_locked(struct bufshare_file *bfile,
 	lockdep_assert_held(&bfile->bdev->lock);
 	if (!bfile->live || bfile->bdev->lost)
 		return;
+	if (which == BUFSHARE_STANDING_OVERFLOW)
+		bfile->bdev->counters.overflows++;
 	ret = arm(bfile, which);
 	if (!ret) {
 		send_reserved(bfile, bfile->standing[which]);
@@ -249,7 +253,9 @@ void bufshare_event_handle(struct bufshare_device *bdev,
 	u32 type = le32_to_cpu(event->type);
 	const char *bad = NULL;
 
+	trace_bufshare_event(bdev, event);
 	spin_lock(&bdev->lock);
+	bdev->counters.events[type < BUFSHARE_NUM_EVENT_TYPES ? type : 0]++;
 	switch (type) {
 	case VIRTIO_BUFSHARE_EVENT_RESTARTED:
 		/* A device that just restarted may not know the epoch. */

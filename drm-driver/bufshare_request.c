@@ -10,6 +10,7 @@
 #include <linux/vmalloc.h>
 
 #include "bufshare_drv.h"
+#include "bufshare_trace.h"
 
 unsigned int bufshare_timeout_ms = 10000;
 
@@ -263,6 +264,9 @@ void bufshare_flush_locked(struct bufshare_device *bdev)
 		}
 		req->queued = false;
 		req->stamp = ++bdev->stamp;
+		req->sent = ktime_get();
+		bdev->counters.commands[req->type]++;
+		trace_bufshare_command(req);
 		list_move_tail(&req->link, &bdev->in_flight);
 		if (req->sending)
 			req->sending(req);
@@ -312,6 +316,13 @@ static bool request_withdraw(struct bufshare_request *req)
 	return withdrawn;
 }
 
+static void count_timeout(struct bufshare_device *bdev)
+{
+	spin_lock(&bdev->lock);
+	bdev->counters.timeouts++;
+	spin_unlock(&bdev->lock);
+}
+
 /**
  * bufshare_wait - wait for the answer to a submitted request
  * @req: the request
@@ -330,6 +341,8 @@ int bufshare_wait(struct bufshare_request *req)
 		return req->result;
 
 	ret = left ? left : -ETIMEDOUT;
+	if (ret == -ETIMEDOUT)
+		count_timeout(req->bdev);
 	if (request_withdraw(req))
 		bufshare_request_finish(req, ret);
 	else if (ret == -ETIMEDOUT)

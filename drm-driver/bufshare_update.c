@@ -15,6 +15,7 @@
 
 #include "bufshare_damage.h"
 #include "bufshare_drv.h"
+#include "bufshare_trace.h"
 
 #define BUFSHARE_UPDATE_FLAGS \
 	(DRM_BUFSHARE_UPDATE_IN_FENCE_FD | DRM_BUFSHARE_UPDATE_IN_SYNCOBJ | \
@@ -72,6 +73,7 @@ static void merge(struct bufshare_request *into, const struct bufshare_request *
 	const struct update_command *from = req->cmd;
 	struct update_command *to = into->cmd;
 
+	into->bdev->counters.merged++;
 	to->update.seq = from->update.seq;
 	to->update.time_ns = from->update.time_ns;
 	set_num_damage(into, bufshare_damage_merge(to->rects, num_damage(to), from->rects,
@@ -331,6 +333,8 @@ static void send(struct bufshare_file *bfile, struct update *update, u64 now)
 		buf->num_releases++;
 		update->release = NULL;
 	}
+	buf->bdev->counters.updates++;
+	trace_bufshare_update(buf, num_damage(cmd), update->req->wait);
 	pass_on(buf, update->req);
 }
 

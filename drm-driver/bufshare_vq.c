@@ -5,6 +5,7 @@
 #include <linux/slab.h>
 
 #include "bufshare_drv.h"
+#include "bufshare_trace.h"
 #include "compat.h"
 
 #define BUFSHARE_NUM_EVENTS	64
@@ -23,6 +24,7 @@ static void handle_answers(struct bufshare_device *bdev)
 	LIST_HEAD(answered);
 	LIST_HEAD(ended);
 	unsigned int len;
+	u64 failed = 0;
 	int result;
 
 	spin_lock(&bdev->lock);
@@ -42,9 +44,16 @@ static void handle_answers(struct bufshare_device *bdev)
 	list_for_each_entry_safe(req, next, &answered, link) {
 		list_del_init(&req->link);
 		result = bufshare_request_parse(req);
+		trace_bufshare_answer(req, result);
+		failed += result < 0;
 		if (result == -ESTALE && bufshare_request_restart(req))
 			continue;
 		bufshare_request_finish(req, result);
+	}
+	if (failed) {
+		spin_lock(&bdev->lock);
+		bdev->counters.failed += failed;
+		spin_unlock(&bdev->lock);
 	}
 	list_for_each_entry_safe(req, next, &ended, link) {
 		list_del_init(&req->link);

@@ -12,19 +12,82 @@
 #include <linux/version.h>
 #include <linux/virtio_config.h>
 
+#include <drm/drm_drv.h>
+#include <drm/drm_file.h>
+#include <drm/drm_print.h>
+
+#include "bufshare_drv.h"
+
+/* fdinfo is DRM's since 6.5, and before that each driver's own. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 5, 0)
+#define BUFSHARE_COMPAT_FDINFO_FOPS .show_fdinfo = drm_show_fdinfo,
+#define BUFSHARE_COMPAT_FDINFO_DRIVER .show_fdinfo = bufshare_show_fdinfo,
+
+static inline void bufshare_compat_show_memory(struct drm_printer *p, struct drm_file *file)
+{
+	drm_show_memory_stats(p, file);
+}
+#else
+#define BUFSHARE_COMPAT_FDINFO_FOPS .show_fdinfo = bufshare_compat_show_fdinfo,
+#define BUFSHARE_COMPAT_FDINFO_DRIVER
+
+static inline void bufshare_compat_show_memory(struct drm_printer *p, struct drm_file *file)
+{
+	struct drm_gem_object *obj;
+	u64 total = 0;
+	int id;
+
+	spin_lock(&file->table_lock);
+	idr_for_each_entry(&file->object_idr, obj, id)
+		total += obj->size;
+	spin_unlock(&file->table_lock);
+	drm_printf(p, "drm-total-memory:\t%llu KiB\n", total >> 10);
+}
+
+static inline void bufshare_compat_show_fdinfo(struct seq_file *m, struct file *f)
+{
+	struct drm_file *file = f->private_data;
+	struct drm_printer p = drm_seq_file_printer(m);
+	int idx;
+
+	if (!drm_dev_enter(file->minor->dev, &idx))
+		return;
+	drm_printf(&p, "drm-driver:\t%s\n", file->minor->dev->driver->name);
+	bufshare_show_fdinfo(&p, file);
+	drm_dev_exit(idx);
+}
+#endif
+
+/* The process that opened the file, or took it over. */
+static inline int bufshare_compat_pid(struct drm_file *file)
+{
+	int nr;
+
+	rcu_read_lock();
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 7, 0)
+	nr = pid_nr(rcu_dereference(file->pid));
+#else
+	nr = pid_nr(file->pid);
+#endif
+	rcu_read_unlock();
+	return nr;
+}
+
 /*
  * What DRM_GEM_FOPS has beyond the operations that were always there. From 6.12 on DRM
  * refuses to open a node without FOP_UNSIGNED_OFFSET.
  */
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(7, 2, 0)
 #define BUFSHARE_COMPAT_FOPS \
+	BUFSHARE_COMPAT_FDINFO_FOPS \
 	.get_unmapped_area = drm_gem_get_unmapped_area, \
 	.fop_flags = FOP_UNSIGNED_OFFSET,
 #elif defined(FOP_UNSIGNED_OFFSET)
 #define BUFSHARE_COMPAT_FOPS \
+	BUFSHARE_COMPAT_FDINFO_FOPS \
 	.fop_flags = FOP_UNSIGNED_OFFSET,
 #else
-#define BUFSHARE_COMPAT_FOPS
+#define BUFSHARE_COMPAT_FOPS BUFSHARE_COMPAT_FDINFO_FOPS
 #endif
 
 /* Fields of struct drm_driver that older kernels want and newer ones do not have. */
@@ -36,9 +99,10 @@
 	.date = "0",
 #elif LINUX_VERSION_CODE < KERNEL_VERSION(6, 14, 0)
 #define BUFSHARE_COMPAT_DRIVER \
+	BUFSHARE_COMPAT_FDINFO_DRIVER \
 	.date = "0",
 #else
-#define BUFSHARE_COMPAT_DRIVER
+#define BUFSHARE_COMPAT_DRIVER BUFSHARE_COMPAT_FDINFO_DRIVER
 #endif
 
 /* What of struct virtio_driver is about suspensions, and resets of the device alone. */

@@ -34,6 +34,7 @@ static const struct group {
 	{ "update", update_tests },
 	{ "fence", fence_tests },
 	{ "event", event_tests },
+	{ "admin", admin_tests },
 	{ "life", life_tests },
 	{ "hostile", hostile_tests, true },
 };

@@ -43,6 +43,7 @@ extern const struct test property_tests[];
 extern const struct test update_tests[];
 extern const struct test fence_tests[];
 extern const struct test event_tests[];
+extern const struct test admin_tests[];
 extern const struct test life_tests[];
 extern const struct test hostile_tests[];
 
