@@ -25,7 +25,7 @@ bool have_other_node;
 static const struct group {
 	const char *name;
 	const struct test *tests;
-	bool by_name; /* only, because it wants a device of its own */
+	bool by_name; /* only, because it wants a device, or time, of its own */
 } groups[] = {
 	{ "object", object_tests },
 	{ "memory", memory_tests },
@@ -34,10 +34,12 @@ static const struct group {
 	{ "update", update_tests },
 	{ "fence", fence_tests },
 	{ "event", event_tests },
+	{ "share", share_tests },
 	{ "admin", admin_tests },
 	{ "fault", fault_tests },
 	{ "life", life_tests },
 	{ "hostile", hostile_tests, true },
+	{ "crowd", crowd_tests, true },
 };
 
 /* Takes the nodes' names from the folder of the virtio device's parent. */

@@ -47,6 +47,8 @@ extern const struct test admin_tests[];
 extern const struct test life_tests[];
 extern const struct test hostile_tests[];
 extern const struct test fault_tests[];
+extern const struct test share_tests[];
+extern const struct test crowd_tests[];
 
 /* Ends the test, which has failed or is skipped. */
 _Noreturn void fail(const char *file, int line, const char *format, ...)
