@@ -35,6 +35,7 @@ static const struct group {
 	{ "fence", fence_tests },
 	{ "event", event_tests },
 	{ "share", share_tests },
+	{ "generic", generic_tests },
 	{ "admin", admin_tests },
 	{ "fault", fault_tests },
 	{ "life", life_tests },

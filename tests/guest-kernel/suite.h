@@ -48,6 +48,7 @@ extern const struct test life_tests[];
 extern const struct test hostile_tests[];
 extern const struct test fault_tests[];
 extern const struct test share_tests[];
+extern const struct test generic_tests[];
 extern const struct test crowd_tests[];
 
 /* Ends the test, which has failed or is skipped. */
