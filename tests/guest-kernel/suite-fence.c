@@ -13,39 +13,6 @@
 
 #include "suite.h"
 
-/* A timeline of fences that a test signals in order, of the kernel's sw_sync. */
-struct sw_sync_create_fence {
-	uint32_t value;
-	char name[32];
-	int32_t fence;
-};
-
-#define SW_SYNC_CREATE_FENCE _IOWR('W', 0, struct sw_sync_create_fence)
-#define SW_SYNC_INC _IOW('W', 1, uint32_t)
-
-static int timeline_new(void)
-{
-	int fd = open("/sys/kernel/debug/sync/sw_sync", O_RDWR | O_CLOEXEC);
-
-	if (fd < 0)
-		skip("this kernel has no fences for tests (CONFIG_SW_SYNC)");
-	return fd;
-}
-
-/* A sync_file that is signalled when the timeline has come to the value. */
-static int fence_new(int timeline, uint32_t value)
-{
-	struct sw_sync_create_fence args = { .value = value, .name = "guest-suite" };
-
-	expect_ok(call(timeline, SW_SYNC_CREATE_FENCE, &args));
-	return args.fence;
-}
-
-static void timeline_advance(int timeline, uint32_t by)
-{
-	expect_ok(call(timeline, SW_SYNC_INC, &by));
-}
-
 static uint32_t syncobj_new(int fd)
 {
 	uint32_t handle;
@@ -468,19 +435,20 @@ static void closed(void)
 /* In each round the fence is signalled while the program dies. */
 static void killed(void)
 {
-	int timeline = timeline_new(), round, pipes[2], status;
+	int timeline = timeline_new(), round, pipes[2], status, fence;
 	struct drm_bufshare_update_entry entry;
 	uint64_t id;
 	pid_t pid;
 
 	for (round = 1; round <= 10; round++) {
+		fence = fence_new(timeline, round);
 		expect(pipe(pipes) == 0);
 		pid = fork();
 		expect(pid >= 0);
 		if (pid == 0) {
 			int fd = open_node(node.render);
 
-			entry = fd_entry(register_new(fd, 4096), fence_new(timeline, round));
+			entry = fd_entry(register_new(fd, 4096), fence);
 			expect_ok(update(fd, &entry, 1));
 			expect(write(pipes[1], &entry.id, sizeof(entry.id)) == sizeof(entry.id));
 			pause();
@@ -489,6 +457,7 @@ static void killed(void)
 		expect(kill(pid, SIGKILL) == 0);
 		timeline_advance(timeline, 1);
 		expect(waitpid(pid, &status, 0) == pid);
+		close(fence);
 		close(pipes[0]);
 		close(pipes[1]);
 	}

@@ -217,47 +217,11 @@ static void import_map_fails(void)
 	refused(EXPORTER_MAP_FAILS, -EIO);
 }
 
-/* A node of vgem, the driver of pure memory; -1 if the kernel does not have it. */
-static int open_vgem(void)
-{
-	drmVersionPtr version;
-	char path[64];
-	int i, fd;
-
-	for (i = 0; i < 16; i++) {
-		snprintf(path, sizeof(path), "/dev/dri/card%d", i);
-		fd = open(path, O_RDWR | O_CLOEXEC);
-		if (fd < 0)
-			continue;
-		version = drmGetVersion(fd);
-		if (version && strcmp(version->name, "vgem") == 0)
-			return fd;
-		drmFreeVersion(version);
-		close(fd);
-	}
-	return -1;
-}
-
-static void load_vgem(void)
-{
-	pid_t pid = fork();
-
-	if (pid == 0) {
-		execlp("modprobe", "modprobe", "-q", "vgem", NULL);
-		_exit(127);
-	}
-	waitpid(pid, NULL, 0);
-}
-
 static void import_vgem(void)
 {
 	struct drm_mode_create_dumb args = { .width = 64, .height = 64, .bpp = 32 };
 	int fd = open_node(node.render), vgem = open_vgem(), buf = -1;
 
-	if (vgem < 0) {
-		load_vgem();
-		vgem = open_vgem();
-	}
 	if (vgem < 0)
 		skip("this kernel has no vgem");
 	expect_ok(call(vgem, DRM_IOCTL_MODE_CREATE_DUMB, &args));

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/ioctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <xf86drm.h>
@@ -216,4 +217,45 @@ void read_attribute(const struct node *n, const char *name, char *text, size_t s
 	fclose(file);
 	expect(strchr(text, '\n'));
 	*strchr(text, '\n') = '\0';
+}
+
+static int find_vgem(void)
+{
+	drmVersionPtr version;
+	char path[64];
+	int i, fd;
+
+	for (i = 0; i < 16; i++) {
+		snprintf(path, sizeof(path), "/dev/dri/card%d", i);
+		fd = open(path, O_RDWR | O_CLOEXEC);
+		if (fd < 0)
+			continue;
+		version = drmGetVersion(fd);
+		if (version && strcmp(version->name, "vgem") == 0)
+			return fd;
+		drmFreeVersion(version);
+		close(fd);
+	}
+	return -1;
+}
+
+static void load_vgem(void)
+{
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		execlp("modprobe", "modprobe", "-q", "vgem", NULL);
+		_exit(127);
+	}
+	waitpid(pid, NULL, 0);
+}
+
+int open_vgem(void)
+{
+	int fd = find_vgem();
+
+	if (fd >= 0)
+		return fd;
+	load_vgem();
+	return find_vgem();
 }

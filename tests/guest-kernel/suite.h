@@ -102,6 +102,20 @@ bool read_event(int fd, int timeout_ms, struct drm_bufshare_event *event);
 struct drm_bufshare_event expect_event(int fd, uint32_t type, uint64_t id);
 void expect_no_event(int fd);
 
+/* A node of vgem, the driver of pure memory; -1 if the kernel does not have it. */
+int open_vgem(void);
+
+/*
+ * A timeline of fences that a test signals in order. With vgem the fences are known to the
+ * process that made them only, and signal themselves after ten seconds. To be closed; what was
+ * not signalled is then. Skips the test where the kernel has neither.
+ */
+int timeline_new(void);
+void timeline_advance(int timeline, uint32_t by);
+
+/* A sync_file that is signalled when the timeline has come to the value. */
+int fence_new(int timeline, uint32_t value);
+
 /* Forgets the rights of the superuser. */
 void drop_privileges(void);
 
