@@ -20,6 +20,13 @@
 #include "daemon/consumer-fixture.h"
 #include "common/fd-leak.h"
 
+struct world {
+	struct cf *cf;
+	int bystander;
+};
+
+static struct world world;
+
 /* A second consumer that sees buffer 1, to whom nothing must happen. */
 static int bystander(struct cf *cf)
 {
@@ -398,6 +405,51 @@ static void test_set_too_many_properties(void **state)
 	cf_expect_nothing(cf, sock);
 }
 
+/* What the guest has counts too, and nothing of what is refused takes effect. */
+static void test_set_more_than_there_is_room_for(void **state)
+{
+	static const char block[] = "host.a=1\0host.b=2";
+	char many[62 * 8], *p = many;
+	struct cf *cf = *state;
+	_cleanup_close_ int sock = -1, fd = -1;
+	union cf_message answer;
+	union ipc_message msg;
+	int i;
+
+	for (i = 0; i < 62; i++)
+		p += sprintf(p, "a%02d=1", i) + 1;
+	cf_register_as(cf, 2, "full", many, (size_t)(p - many));
+	cf_expect(cf, world.bystander, BUFSHARE_IPC_ADDED);
+	sock = cf_subscriber(cf, "full");
+	cf_expect_added(cf, sock, &fd);
+	cf_expect(cf, sock, BUFSHARE_IPC_SYNCED);
+	cf_send(cf, sock, &msg, cf_make_set_properties(&msg, 2, block, sizeof(block)));
+	cf_expect(cf, sock, BUFSHARE_IPC_PROPERTIES);
+	cf_expect(cf, world.bystander, BUFSHARE_IPC_PROPERTIES);
+	cf_send(cf, sock, &msg, cf_make_set_properties(&msg, 2, "host.a\0host.c=3\0host.d=4",
+						       sizeof("host.a\0host.c=3\0host.d=4")));
+	answer = cf_expect(cf, sock, BUFSHARE_IPC_ERROR);
+	assert_int_equal(le32toh(answer.error.code), ENOSPC);
+	assert_int_equal(le32toh(answer.error.type), BUFSHARE_IPC_SET_PROPERTIES);
+	cf_expect_nothing(cf, sock);
+}
+
+/* Without the capability, which was not asked for. */
+static void test_set_without_capability(void **state)
+{
+	static const char block[] = "host.scale=2";
+	struct bufshare_ipc_hello hello = cf_make_hello();
+	struct cf *cf = *state;
+	_cleanup_close_ int sock = cf_connect(cf);
+	union ipc_message msg;
+
+	hello.caps = htole64(BUFSHARE_IPC_CAP_ZERO_COPY | BUFSHARE_IPC_CAP_STATS);
+	cf_send(cf, sock, &hello, sizeof(hello));
+	cf_expect(cf, sock, BUFSHARE_IPC_WELCOME);
+	cf_send(cf, sock, &msg, cf_make_set_properties(&msg, 1, block, sizeof(block)));
+	cf_expect_refused(cf, sock, EACCES, BUFSHARE_IPC_SET_PROPERTIES);
+}
+
 /* The guest's names are not the host's to change, nor to remove. */
 static void test_set_properties_of_the_other_side(void **state)
 {
@@ -441,13 +493,6 @@ static void test_eof(void **state)
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-
-struct world {
-	struct cf *cf;
-	int bystander;
-};
-
-static struct world world;
 
 /* Each test gets the daemon, and leaves a bystander to whom nothing happened. */
 static int setup(void **state)
@@ -498,6 +543,8 @@ int main(void)
 		TEST(test_set_properties),
 		TEST(test_set_properties_block),
 		TEST(test_set_too_many_properties),
+		TEST(test_set_more_than_there_is_room_for),
+		TEST(test_set_without_capability),
 		TEST(test_set_properties_of_the_other_side),
 		TEST(test_eof),
 	};

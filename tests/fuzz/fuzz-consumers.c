@@ -358,7 +358,8 @@ static void start(struct state *s)
 	fuzz_check(fd >= 0);
 	fuzz_check(memory_new(&s->memory) == 0);
 	fuzz_check(memory_add(s->memory, &info, fd) == 0);
-	fuzz_check(exporter_init(&s->exporter, EXPORT_COPY) == 0);
+	/* By the size, so that the bytes mean the same to all seeds. */
+	fuzz_check(exporter_init(&s->exporter, s->in.size & 1 ? EXPORT_MEMFD : EXPORT_COPY) == 0);
 	fuzz_check(loop_new(&s->loop) == 0);
 	dev_init(&s->dev, &ops, s, &limits, VIRTIO_BUFSHARE_CAP_HOST_PROPERTIES);
 	fuzz_check(consumers_new(s->loop, &s->dev, &config, -1, &s->consumers) == 0);
