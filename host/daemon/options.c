@@ -14,6 +14,7 @@
 #include "common/siphash.h"
 #include "host/daemon/log.h"
 #include "host/daemon/options.h"
+#include "host/daemon/sandbox.h"
 
 enum option_id {
 	OPT_SOCKET = 256,
@@ -36,6 +37,7 @@ enum option_id {
 	OPT_RELEASE_TIMEOUT,
 	OPT_ONCE,
 	OPT_LINGER,
+	OPT_SANDBOX,
 	OPT_LOG_LEVEL,
 	OPT_HELP,
 	OPT_VERSION,
@@ -63,6 +65,7 @@ static const struct option long_options[] = {
 	{ "release-timeout", required_argument, NULL, OPT_RELEASE_TIMEOUT },
 	{ "once", no_argument, NULL, OPT_ONCE },
 	{ "linger", required_argument, NULL, OPT_LINGER },
+	{ "sandbox", required_argument, NULL, OPT_SANDBOX },
 	{ "log-level", required_argument, NULL, OPT_LOG_LEVEL },
 	{ "help", no_argument, NULL, OPT_HELP },
 	{ "version", no_argument, NULL, OPT_VERSION },
@@ -96,6 +99,7 @@ static void help(void)
 	     "  --release-timeout=TIME  a consumer can hold an update, 0: for ever (10s)\n"
 	     "  --once                  end when the first VMM closes the device\n"
 	     "  --linger=SECONDS        for which SIGTERM waits for the VMM to end first (5)\n"
+	     "  --sandbox=auto|off      give up what the program has no need of (auto)\n"
 	     "  --log-level=LEVEL       err, warn, info (default) or debug\n"
 	     "  --help, --version\n"
 	     "\n"
@@ -221,6 +225,11 @@ static const char *const export_modes[] = {
 	[EXPORT_UDMABUF] = "udmabuf",
 	[EXPORT_COPY] = "copy",
 	[EXPORT_MEMFD] = "memfd",
+};
+
+static const char *const sandbox_modes[] = {
+	[SANDBOX_AUTO] = "auto",
+	[SANDBOX_OFF] = "off",
 };
 
 static const char *const log_levels[] = {
@@ -360,6 +369,9 @@ static int program_option(int id, const char *name, const char *arg, struct opti
 			return usage(name, arg, "a number of seconds up to 86400");
 		o->linger_s = (unsigned int)n;
 		return -1;
+	case OPT_SANDBOX:
+		o->sandbox = find_word(arg, sandbox_modes, ARRAY_SIZE(sandbox_modes));
+		return o->sandbox < 0 ? usage(name, arg, "auto or off") : -1;
 	case OPT_WORKER:
 		if (sscanf(arg, "%d,%d,%d", &o->worker.channel, &o->worker.state,
 			   &o->worker.consumers) != 3)

@@ -22,6 +22,7 @@ struct options {
 	bool once;
 	unsigned int linger_s;
 	int log_level;
+	int sandbox; /* enum sandbox_mode */
 	struct worker_fds worker; /* channel -1: this is no worker */
 	struct backend_config backend;
 };

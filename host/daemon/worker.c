@@ -13,6 +13,7 @@
 #include "host/daemon/log.h"
 #include "host/daemon/loop.h"
 #include "host/daemon/record.h"
+#include "host/daemon/sandbox.h"
 #include "host/daemon/worker.h"
 
 struct worker {
@@ -157,6 +158,9 @@ static int set_up(struct worker *w, struct options *o)
 		r = loop_add_fd(w->loop, fds->channel, EPOLLIN, on_channel, w, &w->source);
 	if (r == 0)
 		r = backend_new(w->loop, &o->backend, fds->consumers, &w->backend);
+	/* Nobody's byte was read so far. */
+	if (r == 0)
+		r = sandbox_enter(o->sandbox);
 	if (r == 0)
 		r = answer(w, &ready, NULL, 0);
 	return r;
