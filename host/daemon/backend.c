@@ -376,6 +376,8 @@ int backend_new(struct loop *loop, const struct backend_config *config, int cons
 		.max_buffer_size = le64toh(be->config.device.max_buffer_size),
 		.max_total_size = le64toh(be->config.device.max_total_size),
 		.max_ranges = le32toh(be->config.device.max_ranges),
+		.max_properties = le32toh(be->config.device.max_properties),
+		.max_properties_size = le32toh(be->config.device.max_properties_size),
 	};
 	memcpy(limits.application, be->config.device.application, sizeof(limits.application));
 	dev_init(&be->dev, &dev_ops, be, &limits, le64toh(be->config.device.caps));

@@ -128,6 +128,16 @@ static uint32_t check_block(struct command *c, const char *block, size_t size, u
 	}
 }
 
+/* Of a checked block. */
+static size_t count_strings(const char *block, size_t size)
+{
+	size_t i, n = 0;
+
+	for (i = 0; i < size; i++)
+		n += block[i] == '\0';
+	return n;
+}
+
 static bool application_allowed(const struct dev *dev, const uint8_t *application)
 {
 	return !dev->limits.application[0] ||
@@ -141,7 +151,8 @@ static uint32_t check_register(struct command *c, const struct virtio_bufshare_r
 	const uint64_t size = le64toh(req->size);
 	const struct dev *dev = c->dev;
 	const struct virtio_bufshare_range *ranges = (const void *)(req + 1);
-	uint32_t status;
+	const char *block = (const char *)(ranges + n);
+	uint32_t status, limit;
 
 	if (c->flags & ~(VIRTIO_BUFSHARE_REGISTER_AGAIN | VIRTIO_BUFSHARE_REGISTER_SHARE_RW))
 		return S(UNSUPPORTED); /* BY_UUID is not offered; SHARE_RW permits what nobody asks for yet */
@@ -162,9 +173,12 @@ static uint32_t check_register(struct command *c, const struct virtio_bufshare_r
 		return over(c, VIRTIO_BUFSHARE_LIMIT_BUFFER_SIZE);
 	status = check_ranges(c, ranges, n, size);
 	if (status == S(OK))
-		status = check_block(c, (const char *)(ranges + n), properties, PROPS_GUEST);
+		status = check_block(c, block, properties, PROPS_GUEST);
 	if (status != S(OK))
 		return status;
+	limit = dev_properties_limit(dev, count_strings(block, properties), properties);
+	if (limit)
+		return over(c, limit);
 	if (dev_find(c->dev, le64toh(req->buffer)))
 		return S(EXISTS);
 	if (dev->num_buffers >= dev->limits.max_buffers)
@@ -301,7 +315,7 @@ static uint32_t cmd_set_properties(struct command *c)
 	const struct virtio_bufshare_set_properties *req = (const void *)c->bytes;
 	const char *block = (const char *)(req + 1);
 	struct dev_buffer *b;
-	uint32_t status, size;
+	uint32_t status, size, limit;
 
 	if (c->size < sizeof(*req) || req->reserved)
 		return S(INVALID);
@@ -316,11 +330,11 @@ static uint32_t cmd_set_properties(struct command *c)
 	b = find_usable(c, le64toh(req->buffer));
 	if (!b)
 		return S(NOT_FOUND);
-	switch (dev_apply_properties(&b->guest, &b->host, block, size)) {
+	switch (dev_apply_properties(c->dev, &b->guest, &b->host, block, size, &limit)) {
 	case 0:
 		break;
 	case -ENOSPC:
-		return over(c, VIRTIO_BUFSHARE_LIMIT_PROPERTIES_SIZE);
+		return over(c, limit);
 	default:
 		c->detail = ENOMEM;
 		return S(HOST);

@@ -26,10 +26,13 @@ void dev_end_cycle(struct dev_buffer *buffer);
 
 /*
  * Changes one side's properties, all or nothing. The limits hold for both sides together,
- * so that one message to a consumer has room for all. -ENOSPC, -ENOMEM.
+ * so that one message to a consumer has room for all. -ENOSPC: *limit is reached; -ENOMEM.
  */
-int dev_apply_properties(struct props *side, const struct props *other, const char *block,
-			 size_t size);
+int dev_apply_properties(const struct dev *dev, struct props *side, const struct props *other,
+			 const char *block, size_t size, uint32_t *limit);
+
+/* Whether so many properties of so many bytes are too many; which limit that is, else 0. */
+uint32_t dev_properties_limit(const struct dev *dev, size_t n, size_t size);
 
 /* The buffer is gone for everybody; an UNREGISTER waits for the answer unless token is NULL. */
 void dev_remove(struct dev_buffer *buffer, uint32_t reason, void *token);

@@ -264,8 +264,19 @@ void dev_clear(struct dev *dev)
 	dev->tell_restarted = false;
 }
 
-int dev_apply_properties(struct props *side, const struct props *other, const char *block,
-			 size_t size)
+uint32_t dev_properties_limit(const struct dev *dev, size_t n, size_t size)
+{
+	const struct dev_limits *limits = &dev->limits;
+
+	if (n > (limits->max_properties ? limits->max_properties : PROPS_MAX))
+		return VIRTIO_BUFSHARE_LIMIT_PROPERTIES;
+	if (size > (limits->max_properties_size ? limits->max_properties_size : PROPS_BLOCK_MAX))
+		return VIRTIO_BUFSHARE_LIMIT_PROPERTIES_SIZE;
+	return 0;
+}
+
+int dev_apply_properties(const struct dev *dev, struct props *side, const struct props *other,
+			 const char *block, size_t size, uint32_t *limit)
 {
 	struct props next = { 0 };
 	int r;
@@ -273,8 +284,11 @@ int dev_apply_properties(struct props *side, const struct props *other, const ch
 	r = props_copy(&next, side);
 	if (r == 0)
 		r = props_apply(&next, block, size);
-	if (r == 0 && (next.n + other->n > PROPS_MAX ||
-		       next.block_size + other->block_size > PROPS_BLOCK_MAX))
+	*limit = r == -ENOSPC ? VIRTIO_BUFSHARE_LIMIT_PROPERTIES_SIZE : 0;
+	if (r == 0)
+		*limit = dev_properties_limit(dev, next.n + other->n,
+					      next.block_size + other->block_size);
+	if (*limit)
 		r = -ENOSPC;
 	if (r < 0) {
 		props_clear(&next);
@@ -287,13 +301,14 @@ int dev_apply_properties(struct props *side, const struct props *other, const ch
 
 int dev_set_host_properties(struct dev_buffer *b, const char *block, size_t size)
 {
+	uint32_t limit;
 	int r;
 
 	if (b->dying)
 		return 0; /* it crossed with REMOVED */
 	if (!(b->dev->caps & VIRTIO_BUFSHARE_CAP_HOST_PROPERTIES))
 		return -EOPNOTSUPP;
-	r = dev_apply_properties(&b->host, &b->guest, block, size);
+	r = dev_apply_properties(b->dev, &b->host, &b->guest, block, size, &limit);
 	if (r < 0)
 		return r;
 	b->properties_generation++;

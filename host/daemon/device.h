@@ -146,6 +146,7 @@ struct dev_limits {
 	uint64_t max_buffer_size;
 	uint64_t max_total_size;
 	uint32_t max_ranges; /* once adjacent ones are merged */
+	uint32_t max_properties, max_properties_size; /* of both sides; 0: the interface's */
 	char application[VIRTIO_BUFSHARE_APPLICATION_SIZE]; /* the only one it takes; empty: any */
 };
 

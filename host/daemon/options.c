@@ -30,6 +30,8 @@ enum option_id {
 	OPT_MAX_BUFFER_SIZE,
 	OPT_MAX_TOTAL_SIZE,
 	OPT_MAX_RANGES,
+	OPT_MAX_PROPERTIES,
+	OPT_MAX_PROPERTIES_SIZE,
 	OPT_MAX_CONSUMERS,
 	OPT_CONSUMER_MODE,
 	OPT_ALLOW_UID,
@@ -58,6 +60,8 @@ static const struct option long_options[] = {
 	{ "max-buffer-size", required_argument, NULL, OPT_MAX_BUFFER_SIZE },
 	{ "max-total-size", required_argument, NULL, OPT_MAX_TOTAL_SIZE },
 	{ "max-ranges", required_argument, NULL, OPT_MAX_RANGES },
+	{ "max-properties", required_argument, NULL, OPT_MAX_PROPERTIES },
+	{ "max-properties-size", required_argument, NULL, OPT_MAX_PROPERTIES_SIZE },
 	{ "max-consumers", required_argument, NULL, OPT_MAX_CONSUMERS },
 	{ "consumer-mode", required_argument, NULL, OPT_CONSUMER_MODE },
 	{ "allow-uid", required_argument, NULL, OPT_ALLOW_UID },
@@ -90,6 +94,8 @@ static void help(void)
 	     "  --max-buffer-size=SIZE  of one buffer (1G)\n"
 	     "  --max-total-size=SIZE   of all buffers (4G)\n"
 	     "  --max-ranges=N          of one buffer (262144)\n"
+	     "  --max-properties=N      of one buffer (64)\n"
+	     "  --max-properties-size=N bytes, of all of one buffer (3072)\n"
 	     "  --max-consumers=N       connected at a time (16)\n"
 	     "  --consumer-mode=MODE    of the consumers' socket, octal (0600)\n"
 	     "  --allow-uid=USER[:RIGHTS[:APPLICATION]]\n"
@@ -297,6 +303,16 @@ static int device_option(int id, const char *name, const char *arg, struct optio
 		if (!parse_number(arg, VIRTIO_BUFSHARE_MAX_RANGES, &n))
 			return usage(name, arg, "a number up to 262144");
 		device->max_ranges = htole32((uint32_t)n);
+		return -1;
+	case OPT_MAX_PROPERTIES:
+		if (!parse_number(arg, VIRTIO_BUFSHARE_MAX_PROPERTIES, &n))
+			return usage(name, arg, "a number up to 64");
+		device->max_properties = htole32((uint32_t)n);
+		return -1;
+	case OPT_MAX_PROPERTIES_SIZE:
+		if (!parse_number(arg, VIRTIO_BUFSHARE_MAX_PROPERTIES_SIZE, &n))
+			return usage(name, arg, "a size up to 3072");
+		device->max_properties_size = htole32((uint32_t)n);
 		return -1;
 	default:
 		return 0;

@@ -295,6 +295,39 @@ static void test_properties_of_both_sides(void **state)
 	assert_null(props_get(&b->guest, "c"));
 }
 
+/* The limits of this device, which are below those of the interface. */
+static void test_properties_limits(void **state)
+{
+	struct world *w = *state;
+	struct {
+		struct virtio_bufshare_set_properties hdr;
+		char block[64];
+	} req = { .hdr = { .hdr = hdr(w, VIRTIO_BUFSHARE_CMD_SET_PROPERTIES), .buffer = htole64(1) } };
+	struct dev_buffer *b;
+	struct reg r = good(w, 1);
+
+	w->dev.limits.max_properties = 1;
+	assert_int_equal(send_register(w, &r), LIMIT);
+	assert_int_equal(le32toh(w->answer.hdr.detail), VIRTIO_BUFSHARE_LIMIT_PROPERTIES);
+	w->dev.limits.max_properties = 3;
+	w->dev.limits.max_properties_size = sizeof(r.properties) - 2;
+	assert_int_equal(send_register(w, &r), LIMIT);
+	assert_int_equal(le32toh(w->answer.hdr.detail), VIRTIO_BUFSHARE_LIMIT_PROPERTIES_SIZE);
+	w->dev.limits.max_properties_size = sizeof(r.properties) + 9;
+	b = registered(w, 1);
+
+	assert_int_equal(dev_set_host_properties(b, "host.a=1", 9), 0);
+	assert_int_equal(dev_set_host_properties(b, "host.b=1", 9), -ENOSPC);
+	req.hdr.properties_size = htole32(4);
+	memcpy(req.block, "c=1", 4);
+	assert_int_equal(command(w, &req, sizeof(req.hdr) + 4), LIMIT);
+	assert_int_equal(le32toh(w->answer.hdr.detail), VIRTIO_BUFSHARE_LIMIT_PROPERTIES);
+	req.hdr.properties_size = htole32(12);
+	memcpy(req.block, "width=00640", 12);
+	assert_int_equal(command(w, &req, sizeof(req.hdr) + 12), LIMIT);
+	assert_int_equal(le32toh(w->answer.hdr.detail), VIRTIO_BUFSHARE_LIMIT_PROPERTIES_SIZE);
+}
+
 static void test_reset_waits(void **state)
 {
 	struct world *w = *state;
@@ -467,6 +500,7 @@ int main(void)
 		TEST(test_properties),
 		TEST(test_host_properties),
 		TEST(test_properties_of_both_sides),
+		TEST(test_properties_limits),
 		TEST(test_reset_waits),
 		TEST(test_reset),
 		TEST(test_query_and_ping),
