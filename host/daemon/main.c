@@ -13,6 +13,7 @@
 #include <sys/un.h>
 
 #include "common/cleanup.h"
+#include "host/daemon/activation.h"
 #include "host/daemon/descriptors.h"
 #include "host/daemon/keeper.h"
 #include "host/daemon/log.h"
@@ -123,13 +124,22 @@ static int use_fd(struct daemon *d)
 /* The consumers' first: whoever sees the VMM's socket finds both. */
 static int open_sockets(struct daemon *d)
 {
-	if (d->options.consumer_path) {
+	int r;
+
+	if (d->options.activated) {
+		r = activation_take(&d->config.listener, &d->config.consumers);
+		if (r < 0)
+			return r;
+	}
+	if (d->options.consumer_path && d->config.consumers < 0) {
 		d->config.consumers = listen_at(d->options.consumer_path, SOCK_SEQPACKET,
 						 d->options.consumer_mode);
 		if (d->config.consumers < 0)
 			return d->config.consumers;
 		d->made_consumers = true;
 	}
+	if (d->options.activated)
+		return 0;
 	if (d->options.fd >= 0)
 		return use_fd(d);
 	d->config.listener = listen_at(d->options.socket_path, SOCK_STREAM, 0600);

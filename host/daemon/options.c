@@ -12,6 +12,7 @@
 #include "config.h"
 #include "common/cleanup.h"
 #include "common/siphash.h"
+#include "host/daemon/activation.h"
 #include "host/daemon/log.h"
 #include "host/daemon/options.h"
 #include "host/daemon/sandbox.h"
@@ -478,7 +479,8 @@ int options_parse(int argc, char **argv, struct options *o)
 		log_err("%s: not an option (see --help)", argv[optind]);
 		return 2;
 	}
-	if (!o->socket_path == (o->fd < 0)) {
+	o->activated = o->worker.channel < 0 && activation_is_there();
+	if (o->worker.channel < 0 && (o->socket_path != NULL) + (o->fd >= 0) + o->activated != 1) {
 		log_err("give either --socket-path=PATH or --fd=FDNUM (see --help)");
 		return 2;
 	}

@@ -15,8 +15,9 @@ struct worker_fds {
 };
 
 struct options {
-	const char *socket_path; /* NULL: fd */
-	int fd; /* -1: socket_path */
+	const char *socket_path; /* NULL: another of the three */
+	int fd; /* -1: another of the three */
+	bool activated; /* the service manager has the sockets */
 	char *consumer_path; /* NULL: no consumers */
 	mode_t consumer_mode; /* of that socket */
 	bool once;

@@ -67,12 +67,39 @@ int process_pump(void *data)
 	return 0;
 }
 
+static int activate_fds[3], num_activate;
+
+void process_activate(const int *fds, int n)
+{
+	assert_in_range(n, 0, ARRAY_SIZE(activate_fds));
+	memcpy(activate_fds, fds, (size_t)n * sizeof(int));
+	num_activate = n;
+}
+
+/* In the child. */
+static void activate(void)
+{
+	char text[32];
+	int i;
+
+	for (i = 0; i < num_activate; i++)
+		activate_fds[i] = fcntl(activate_fds[i], F_DUPFD_CLOEXEC, 100);
+	for (i = 0; i < num_activate; i++)
+		dup2(activate_fds[i], 3 + i);
+	snprintf(text, sizeof(text), "%d", getpid());
+	setenv("LISTEN_PID", text, 1);
+	snprintf(text, sizeof(text), "%d", num_activate);
+	setenv("LISTEN_FDS", text, 1);
+}
+
 static void __attribute__((noreturn)) run(char **argv, int log, int keep_fd)
 {
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	dup2(log, STDERR_FILENO);
 	if (keep_fd >= 0)
 		fcntl(keep_fd, F_SETFD, 0);
+	if (num_activate)
+		activate();
 	execv(argv[0], argv);
 	_exit(127);
 }
@@ -98,6 +125,7 @@ void process_start(struct process *p, int keep_fd, ...)
 	if (p->pid == 0)
 		run(argv, fds[1], keep_fd);
 	close(fds[1]);
+	num_activate = 0;
 }
 
 /* Reads more of what it says. False: it said its last word. */

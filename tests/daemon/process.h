@@ -27,6 +27,12 @@ void process_rmdir(void);
 /* The options are strings up to NULL. keep_fd: it inherits that descriptor; -1: none. */
 void process_start(struct process *p, int keep_fd, ...);
 
+/*
+ * The next one that is started inherits these as a service manager gives them, n times fd
+ * (up to 3).
+ */
+void process_activate(const int *fds, int n);
+
 /* Waits until it says that; fails if it ends before. */
 void process_says(struct process *p, const char *text);
 

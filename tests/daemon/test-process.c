@@ -284,16 +284,23 @@ static void test_fd_connected(void **state)
 	assert_no_files();
 }
 
-static void test_fd_listening(void **state)
+static int listening(const char *name, int type)
 {
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
-	int sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	char option[32];
+	int sock = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
 
 	assert_true(sock >= 0);
-	strcpy(addr.sun_path, process_path("s"));
+	strcpy(addr.sun_path, process_path(name));
 	assert_int_equal(bind(sock, (const struct sockaddr *)&addr, sizeof(addr)), 0);
 	assert_int_equal(listen(sock, 1), 0);
+	return sock;
+}
+
+static void test_fd_listening(void **state)
+{
+	int sock = listening("s", SOCK_STREAM);
+	char option[32];
+
 	fd_option(option, sock);
 	process_start(&one, sock, option, NULL);
 	serve_a_vm(process_connect(process_path("s"), SOCK_STREAM));
@@ -302,6 +309,48 @@ static void test_fd_listening(void **state)
 	assert_true(exists("s")); /* it is not the daemon's to remove */
 	assert_false(exists("s.consumers"));
 	close(sock);
+}
+
+static void test_activated(void **state)
+{
+	const int fds[2] = { listening("s.consumers", SOCK_SEQPACKET), listening("s", SOCK_STREAM) };
+
+	process_activate(fds, 2);
+	process_start(&one, -1, NULL);
+	close(process_connect(process_path("s.consumers"), SOCK_SEQPACKET));
+	serve_a_vm(process_connect(process_path("s"), SOCK_STREAM));
+	serve_a_vm(process_connect(process_path("s"), SOCK_STREAM));
+	assert_exited(process_kill(&one, SIGTERM), 0);
+	assert_true(exists("s")); /* they are the service manager's */
+	assert_true(exists("s.consumers"));
+	close(fds[0]);
+	close(fds[1]);
+}
+
+static void activated_wrong(const int *fds, int n, const char *text)
+{
+	process_activate(fds, n);
+	process_start(&one, -1, NULL);
+	assert_exited(process_end(&one), 1);
+	assert_non_null(strstr(one.text, text));
+	process_clean_up(&one);
+}
+
+static void test_activated_wrong(void **state)
+{
+	const int fds[3] = { listening("s.consumers", SOCK_SEQPACKET), listening("s", SOCK_STREAM),
+			     socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0) };
+	const int twice[2] = { fds[1], fds[1] };
+
+	activated_wrong(fds, 1, "gave no socket for a VMM");
+	activated_wrong(fds, 3, "which is no socket that listens");
+	activated_wrong(twice, 2, "gave two sockets for a VMM");
+	process_activate(fds, 2);
+	process_start(&one, -1, socket_option(), NULL);
+	assert_exited(process_end(&one), 2); /* which of them? */
+	close(fds[0]);
+	close(fds[1]);
+	close(fds[2]);
 }
 
 static void test_fd_of_another_type(void **state)
@@ -339,6 +388,8 @@ int main(void)
 		TEST(test_fd_connected),
 		TEST(test_fd_listening),
 		TEST(test_fd_of_another_type),
+		TEST(test_activated),
+		TEST(test_activated_wrong),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
