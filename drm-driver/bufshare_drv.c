@@ -57,7 +57,7 @@ static const struct drm_driver bufshare_drm_driver = {
 	.postclose = bufshare_file_postclose,
 	.ioctls = bufshare_ioctls,
 	.num_ioctls = BUFSHARE_NUM_IOCTLS,
-	.dumb_create = drm_gem_shmem_dumb_create,
+	.dumb_create = bufshare_gem_create_dumb,
 	.gem_create_object = bufshare_gem_create_object,
 	.gem_prime_import = bufshare_gem_import,
 	.debugfs_init = bufshare_debugfs_init,
@@ -156,6 +156,7 @@ static struct bufshare_device *device_new(struct virtio_device *vdev)
 	INIT_LIST_HEAD(&bdev->released);
 	INIT_LIST_HEAD(&bdev->files);
 	xa_init(&bdev->buffers);
+	bufshare_huge_init(bdev);
 	dma_set_max_seg_size(drm->dev, dma_max_mapping_size(drm->dev) ?: UINT_MAX);
 	return bdev;
 }

@@ -45,7 +45,11 @@
 
 struct dma_fence_chain;
 struct drm_syncobj;
+struct vfsmount;
 struct virtqueue;
+
+/* The largest pieces of commands: what the kernel still has when memory is in pieces. */
+#define BUFSHARE_MAX_PIECE_ORDER PAGE_ALLOC_COSTLY_ORDER
 
 /* The config space in the CPU's byte order, checked, and cut to what the driver can do. */
 struct bufshare_config {
@@ -99,6 +103,8 @@ struct bufshare_counters {
  * @vdev: the virtio device; gone after remove(), so only probe, remove and sysfs use it
  * @config: constant
  * @dma_quirk: the device is told guest-physical addresses whatever the IOMMU; constant
+ * @huge_within_size: where memory comes from, of large pages if they fit; or NULL; constant
+ * @huge_always: the same, if they fit or not
  * @max_piece: bytes of the largest piece of memory a queue takes; constant
  * @wq: for the works below
  * @queue_work: takes what the device has used from both queues
@@ -134,6 +140,8 @@ struct bufshare_device {
 	struct virtio_device *vdev;
 	struct bufshare_config config;
 	bool dma_quirk;
+	struct vfsmount *huge_within_size;
+	struct vfsmount *huge_always;
 	size_t max_piece;
 	struct workqueue_struct *wq;
 	struct work_struct queue_work;
@@ -397,6 +405,9 @@ static inline struct bufshare_bo *to_bufshare_bo(struct drm_gem_object *obj)
 extern const struct drm_ioctl_desc bufshare_ioctls[BUFSHARE_NUM_IOCTLS];
 
 /* bufshare_gem.c */
+struct drm_gem_object *bufshare_gem_create(struct drm_device *drm, size_t size, bool huge);
+int bufshare_gem_create_dumb(struct drm_file *file, struct drm_device *drm,
+			     struct drm_mode_create_dumb *args);
 struct drm_gem_object *bufshare_gem_create_object(struct drm_device *drm, size_t size);
 struct drm_gem_object *bufshare_gem_import(struct drm_device *drm, struct dma_buf *buf);
 struct drm_gem_object *bufshare_gem_import_sg_table(struct drm_device *drm,
@@ -405,10 +416,15 @@ struct drm_gem_object *bufshare_gem_import_sg_table(struct drm_device *drm,
 int bufshare_gem_ranges(struct bufshare_device *bdev, struct drm_gem_object *obj,
 			struct virtio_bufshare_range *ranges, u32 room);
 
+/* bufshare_huge.c */
+void bufshare_huge_init(struct bufshare_device *bdev);
+int bufshare_huge_use(struct bufshare_device *bdev, struct drm_gem_object *obj, bool always);
+
 /* bufshare_memory.c */
 int bufshare_memory_map_error(struct bufshare_device *bdev, int error);
 int bufshare_memory_ranges(struct bufshare_device *bdev, struct sg_table *sgt, u64 size,
 			   struct virtio_bufshare_range *ranges, u32 room);
+int bufshare_memory_check(struct bufshare_device *bdev, struct sg_table *sgt, u64 size);
 
 /* bufshare_user.c */
 bool bufshare_user_is(const struct drm_gem_object *obj);

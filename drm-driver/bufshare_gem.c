@@ -102,9 +102,8 @@ struct drm_gem_object *bufshare_gem_import_sg_table(struct drm_device *drm,
 {
 	int ret;
 
-	ret = bufshare_memory_ranges(to_bufshare_device(drm), sgt,
-				     PAGE_ALIGN(attach->dmabuf->size), NULL, 0);
-	if (ret < 0)
+	ret = bufshare_memory_check(to_bufshare_device(drm), sgt, PAGE_ALIGN(attach->dmabuf->size));
+	if (ret)
 		return ERR_PTR(ret);
 	return drm_gem_shmem_prime_import_sg_table(drm, attach, sgt);
 }
@@ -133,6 +132,47 @@ struct drm_gem_object *bufshare_gem_create_object(struct drm_device *drm, size_t
 	INIT_LIST_HEAD(&bo->buffers);
 	bo->base.base.funcs = &bufshare_gem_funcs;
 	return &bo->base.base;
+}
+
+/**
+ * bufshare_gem_create - make an object of memory of its own
+ * @drm: the device
+ * @size: bytes; rounded up to whole pages
+ * @huge: of large pages even if a part of the last one is not used
+ */
+struct drm_gem_object *bufshare_gem_create(struct drm_device *drm, size_t size, bool huge)
+{
+	struct drm_gem_shmem_object *shmem;
+	int ret;
+
+	shmem = drm_gem_shmem_create(drm, size);
+	if (IS_ERR(shmem))
+		return ERR_CAST(shmem);
+
+	ret = bufshare_huge_use(to_bufshare_device(drm), &shmem->base, huge);
+	if (ret) {
+		drm_gem_object_put(&shmem->base);
+		return ERR_PTR(ret);
+	}
+	return &shmem->base;
+}
+
+/* DRM has checked that the numbers do not overflow. */
+int bufshare_gem_create_dumb(struct drm_file *file, struct drm_device *drm,
+			     struct drm_mode_create_dumb *args)
+{
+	struct drm_gem_object *obj;
+	int ret;
+
+	args->pitch = DIV_ROUND_UP(args->width * args->bpp, 8);
+	args->size = PAGE_ALIGN((u64)args->pitch * args->height);
+	obj = bufshare_gem_create(drm, args->size, false);
+	if (IS_ERR(obj))
+		return PTR_ERR(obj);
+
+	ret = drm_gem_handle_create(file, obj, &args->handle);
+	drm_gem_object_put(obj);
+	return ret;
 }
 
 /**

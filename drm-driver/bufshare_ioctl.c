@@ -31,6 +31,11 @@ static_assert(VIRTIO_BUFSHARE_APPLICATION_SIZE == DRM_BUFSHARE_APPLICATION_SIZE)
 static_assert(VIRTIO_BUFSHARE_UUID_SIZE == DRM_BUFSHARE_UUID_SIZE);
 static_assert(VIRTIO_BUFSHARE_MAX_PROPERTIES_SIZE == DRM_BUFSHARE_MAX_PROPERTIES_SIZE);
 
+static u64 own_features(const struct bufshare_device *bdev)
+{
+	return BUFSHARE_OWN_FEATURES | (bdev->huge_always ? DRM_BUFSHARE_FEATURE_HUGE_PAGES : 0);
+}
+
 static u64 epoch_or_caps(struct bufshare_device *bdev, u64 param)
 {
 	u64 value;
@@ -39,7 +44,7 @@ static u64 epoch_or_caps(struct bufshare_device *bdev, u64 param)
 	if (param == DRM_BUFSHARE_PARAM_EPOCH)
 		value = bdev->epoch;
 	else
-		value = (bdev->caps & BUFSHARE_FEATURES) | BUFSHARE_OWN_FEATURES;
+		value = (bdev->caps & BUFSHARE_FEATURES) | own_features(bdev);
 	spin_unlock(&bdev->lock);
 	return value;
 }
@@ -99,7 +104,7 @@ static int create_ioctl(struct drm_device *drm, void *data, struct drm_file *fil
 {
 	struct bufshare_device *bdev = to_bufshare_device(drm);
 	struct drm_bufshare_create *args = data;
-	struct drm_gem_shmem_object *shmem;
+	struct drm_gem_object *obj;
 	size_t size;
 	int ret;
 
@@ -108,12 +113,12 @@ static int create_ioctl(struct drm_device *drm, void *data, struct drm_file *fil
 	if (!args->size || args->size > bdev->config.max_buffer_size)
 		return -EINVAL;
 
-	shmem = drm_gem_shmem_create(drm, args->size);
-	if (IS_ERR(shmem))
-		return PTR_ERR(shmem);
+	obj = bufshare_gem_create(drm, args->size, args->flags & DRM_BUFSHARE_CREATE_HUGE);
+	if (IS_ERR(obj))
+		return PTR_ERR(obj);
 
-	size = shmem->base.size;
-	ret = give_handle(file, &shmem->base, &args->handle);
+	size = obj->size;
+	ret = give_handle(file, obj, &args->handle);
 	if (!ret)
 		args->size = size;
 	return ret;

@@ -5,6 +5,9 @@
  */
 #include <linux/dma-direct.h>
 #include <linux/dma-mapping.h>
+#include <linux/mm.h>
+#include <linux/slab.h>
+#include <linux/sort.h>
 
 #include "bufshare_drv.h"
 #include "compat.h"
@@ -112,9 +115,64 @@ int bufshare_memory_ranges(struct bufshare_device *bdev, struct sg_table *sgt, u
 		add_piece(addr, len, &last, &count, ranges, room);
 		sum += len;
 	}
-	if (sum != size) {
+	if (!size || sum != size) {
 		drm_dbg_driver(bdev->drm, "refusing memory: %llu bytes, and not %llu\n", sum, size);
 		return -EOPNOTSUPP;
 	}
 	return count;
+}
+
+static int compare_ranges(const void *a, const void *b)
+{
+	u64 x = le64_to_cpu(((const struct virtio_bufshare_range *)a)->addr);
+	u64 y = le64_to_cpu(((const struct virtio_bufshare_range *)b)->addr);
+
+	return x < y ? -1 : x > y;
+}
+
+/* Whether each range begins behind the end of the one before it. */
+static bool is_ascending(const struct virtio_bufshare_range *ranges, u32 count)
+{
+	u64 end = 0;
+	u32 i;
+
+	for (i = 0; i < count; i++) {
+		if (le64_to_cpu(ranges[i].addr) < end)
+			return false;
+		end = le64_to_cpu(ranges[i].addr) + le64_to_cpu(ranges[i].size);
+	}
+	return true;
+}
+
+/**
+ * bufshare_memory_check - whether memory that is not the driver's own can be a buffer
+ * @bdev: the device
+ * @sgt: mapped for the parent's DMA
+ * @size: bytes that it must have
+ *
+ * Return: 0, or an error of bufshare_memory_ranges(), or -ENOMEM; -EOPNOTSUPP also if a page
+ * is there twice, which the device must not be told.
+ */
+int bufshare_memory_check(struct bufshare_device *bdev, struct sg_table *sgt, u64 size)
+{
+	struct virtio_bufshare_range *ranges;
+	int count, ret = 0;
+
+	count = bufshare_memory_ranges(bdev, sgt, size, NULL, 0);
+	if (count < 0)
+		return count;
+	ranges = kvmalloc_array(count, sizeof(*ranges), GFP_KERNEL);
+	if (!ranges)
+		return -ENOMEM;
+
+	bufshare_memory_ranges(bdev, sgt, size, ranges, count);
+	if (!is_ascending(ranges, count)) {
+		sort(ranges, count, sizeof(*ranges), compare_ranges, NULL);
+		if (!is_ascending(ranges, count)) {
+			drm_dbg_driver(bdev->drm, "refusing memory: a page is there twice\n");
+			ret = -EOPNOTSUPP;
+		}
+	}
+	kvfree(ranges);
+	return ret;
 }

@@ -98,6 +98,54 @@ static unsigned int map_pieces(struct bufshare_device *bdev, void *mem, size_t s
 	return n;
 }
 
+/* Pages of 2^@order each, mapped one behind the other; for kvfree(). */
+static void *alloc_large_pieces(size_t size, unsigned int order)
+{
+	unsigned int i, n = 0, max = DIV_ROUND_UP(size, PAGE_SIZE << order) << order;
+	struct page **pages, *piece;
+	void *mem = NULL;
+
+	pages = kvmalloc_array(max, sizeof(*pages), GFP_KERNEL);
+	if (!pages)
+		return NULL;
+
+	while (n < max) {
+		piece = alloc_pages(GFP_KERNEL | __GFP_ZERO | __GFP_NOWARN, order);
+		if (!piece)
+			goto err_free;
+		split_page(piece, order);
+		for (i = 0; i < 1U << order; i++)
+			pages[n++] = piece + i;
+	}
+	/* From here on the pages, and the array of them, belong to the mapping. */
+	mem = vmap(pages, n, VM_MAP | VM_MAP_PUT_PAGES, PAGE_KERNEL);
+	if (mem)
+		return mem;
+
+err_free:
+	while (n)
+		__free_page(pages[--n]);
+	kvfree(pages);
+	return NULL;
+}
+
+/*
+ * Memory for a command, zeroed. A chain has no more pieces than the queue has entries, and
+ * the answer is one of them; so pieces are larger than a page where pages would be too many.
+ */
+static void *alloc_command(struct bufshare_device *bdev, size_t size)
+{
+	size_t max_pieces = virtqueue_get_vring_size(bdev->ctrl_vq) - 1;
+	unsigned int order;
+
+	if (size <= max_pieces * PAGE_SIZE)
+		return kvzalloc(size, GFP_KERNEL);
+	order = get_order(DIV_ROUND_UP(size, max_pieces));
+	if (order > BUFSHARE_MAX_PIECE_ORDER)
+		return NULL;
+	return alloc_large_pieces(size, order);
+}
+
 /**
  * bufshare_request_new - make a request
  * @bdev: the device
@@ -114,7 +162,7 @@ struct bufshare_request *bufshare_request_new(struct bufshare_device *bdev, u32 
 	unsigned int n;
 	void *cmd;
 
-	cmd = kvzalloc(cmd_size, GFP_KERNEL);
+	cmd = alloc_command(bdev, cmd_size);
 	if (!cmd)
 		return NULL;
 

@@ -145,9 +145,10 @@ static int pin_pages(unsigned long addr, unsigned long num_pages, struct page **
 }
 
 /* Pins the pages and maps them for the device. */
-static int take_pages(struct bufshare_user_bo *ubo, struct drm_device *drm, unsigned long addr)
+static int take_pages(struct bufshare_user_bo *ubo, struct bufshare_device *bdev,
+		      unsigned long addr)
 {
-	struct device *dev = drm->dev;
+	struct device *dev = bdev->drm->dev;
 	struct page **pages;
 	int ret;
 
@@ -166,10 +167,17 @@ static int take_pages(struct bufshare_user_bo *ubo, struct drm_device *drm, unsi
 		goto err_unpin;
 
 	ret = dma_map_sgtable(dev, &ubo->sgt, DMA_BIDIRECTIONAL, BUFSHARE_COMPAT_DMA_ATTRS);
+	if (ret) {
+		ret = bufshare_memory_map_error(bdev, ret);
+		goto err_free_table;
+	}
+
+	ret = bufshare_memory_check(bdev, &ubo->sgt, ubo->num_pages * PAGE_SIZE);
 	if (!ret)
 		goto out_free;
 
-	ret = bufshare_memory_map_error(to_bufshare_device(drm), ret);
+	dma_unmap_sgtable(dev, &ubo->sgt, DMA_BIDIRECTIONAL, BUFSHARE_COMPAT_DMA_ATTRS);
+err_free_table:
 	sg_free_table(&ubo->sgt);
 err_unpin:
 	unpin_user_pages(pages, ubo->num_pages);
@@ -244,7 +252,7 @@ struct drm_gem_object *bufshare_user_create(struct drm_device *drm, unsigned lon
 	if (ret)
 		goto err_free;
 
-	ret = take_pages(ubo, drm, addr);
+	ret = take_pages(ubo, to_bufshare_device(drm), addr);
 	if (ret)
 		goto err_uncharge;
 

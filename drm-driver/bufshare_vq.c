@@ -136,11 +136,11 @@ static void queue_callback(struct virtqueue *vq)
 	queue_work(bdev->wq, &bdev->queue_work);
 }
 
-/* A REGISTER command must fit into the control queue page by page. */
+/* A REGISTER command must fit into the control queue, in pieces that are easily had. */
 static u32 max_ranges(struct bufshare_device *bdev)
 {
-	unsigned int pages = virtqueue_get_vring_size(bdev->ctrl_vq) - 1;
-	size_t room = pages * PAGE_SIZE;
+	unsigned int pieces = virtqueue_get_vring_size(bdev->ctrl_vq) - 1;
+	size_t room = pieces * min(PAGE_SIZE << BUFSHARE_MAX_PIECE_ORDER, bdev->max_piece);
 
 	room -= sizeof(struct virtio_bufshare_register) + VIRTIO_BUFSHARE_MAX_PROPERTIES_SIZE;
 	return min_t(size_t, room / sizeof(struct virtio_bufshare_range),

@@ -9,6 +9,7 @@
 #include <linux/ioport.h>
 #include <linux/mm.h>
 #include <linux/pm.h>
+#include <linux/shmem_fs.h>
 #include <linux/version.h>
 #include <linux/virtio_config.h>
 
@@ -159,6 +160,16 @@ static inline int bufshare_compat_find_vqs(struct virtio_device *vdev, unsigned 
 	return virtio_find_vqs(vdev, nvqs, vqs, info, NULL);
 }
 #endif
+
+static inline struct file *bufshare_compat_shmem_file(struct vfsmount *mnt, const char *name,
+						      loff_t size)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(7, 0, 0)
+	return shmem_file_setup_with_mnt(mnt, name, size, mk_vma_flags(VMA_NORESERVE_BIT));
+#else
+	return shmem_file_setup_with_mnt(mnt, name, size, VM_NORESERVE);
+#endif
+}
 
 /* Whether device addresses are an IOMMU's, translated by the kernel's DMA layer. */
 static inline bool bufshare_compat_has_iommu(struct device *dev)

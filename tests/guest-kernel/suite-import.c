@@ -122,6 +122,31 @@ static void import_attached(void)
 	wait_for_none();
 }
 
+/* As many ranges as there can be; or as there is memory. */
+static void import_scattered(void)
+{
+	uint64_t ram = (uint64_t)sysconf(_SC_PHYS_PAGES), pages, most;
+	struct exporter_make args = { .kind = EXPORTER_SCATTERED };
+	int fd = open_node(node.render), exporter = open_exporter();
+	uint32_t handle;
+
+	pages = get_param(fd, DRM_BUFSHARE_PARAM_MAX_RANGES);
+	expect(pages == VIRTIO_BUFSHARE_MAX_RANGES);
+	most = get_param(fd, DRM_BUFSHARE_PARAM_MAX_BUFFER_SIZE) / PAGE;
+	if (most > get_param(fd, DRM_BUFSHARE_PARAM_MAX_TOTAL_SIZE) / PAGE)
+		most = get_param(fd, DRM_BUFSHARE_PARAM_MAX_TOTAL_SIZE) / PAGE;
+	if (most > ram / 4 * 3)
+		most = ram / 4 * 3;
+	if (pages > most)
+		pages = most;
+	args.pages = (uint32_t)pages;
+	expect(ioctl(exporter, EXPORTER_IOCTL_MAKE, &args) == 0);
+	close(exporter);
+	handle = import_and_close(fd, args.fd);
+	printf("# %llu ranges\n", (unsigned long long)pages);
+	expect(use(fd, handle, pages * PAGE).num_ranges == pages);
+}
+
 static void import_closed_file(void)
 {
 	int fd = open_node(node.render);
@@ -205,6 +230,11 @@ static void import_short(void)
 static void import_long(void)
 {
 	refused(EXPORTER_LONG, -EOPNOTSUPP);
+}
+
+static void import_page_twice(void)
+{
+	refused(EXPORTER_TWICE, -EOPNOTSUPP);
 }
 
 static void import_attach_fails(void)
@@ -300,6 +330,7 @@ static void import_no_dma_buf(void)
 const struct test import_tests[] = {
 	{ "import: the feature is there", feature },
 	{ "import: memory", import_memory },
+	{ "import: as many ranges as there can be", import_scattered },
 	{ "import: attached until the host let go", import_attached },
 	{ "import: attached until the file is closed", import_closed_file },
 	{ "import: twice is the same handle", import_twice },
@@ -311,6 +342,7 @@ const struct test import_tests[] = {
 	{ "import: an empty piece", import_empty_piece },
 	{ "import: a page is missing", import_short },
 	{ "import: a page too many", import_long },
+	{ "import: a page twice", import_page_twice },
 	{ "import: the exporter does not let attach", import_attach_fails },
 	{ "import: the exporter does not let map", import_map_fails },
 	{ "import: of vgem", import_vgem },

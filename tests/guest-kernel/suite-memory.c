@@ -204,6 +204,24 @@ static void memory_of_kernel(void)
 	expect_result(from_memory(open_node(node.render), (void *)(uintptr_t)half, PAGE), -EFAULT);
 }
 
+/* One page of memory at two addresses. */
+static void memory_page_twice(void)
+{
+	int fd = open_node(node.render), memfd;
+	char *mem = shared(4 * PAGE, &memfd);
+
+	expect(mmap(mem + 3 * PAGE, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, memfd,
+		    PAGE) == mem + 3 * PAGE);
+	expect_result(from_memory(fd, mem, 4 * PAGE), -EOPNOTSUPP);
+	wait_unpinned();
+	/* in another order is fine */
+	expect(mmap(mem, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, memfd, 3 * PAGE) ==
+	       mem);
+	expect(mmap(mem + 3 * PAGE, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, memfd,
+		    0) == mem + 3 * PAGE);
+	use(fd, make(fd, mem, 4 * PAGE), 4 * PAGE);
+}
+
 static void memory_hole(void)
 {
 	char *mem = anonymous(4 * PAGE);
@@ -442,6 +460,7 @@ const struct test memory_tests[] = {
 	{ "user memory: around the end of the address space", memory_around_the_end },
 	{ "user memory: not the program's", memory_of_kernel },
 	{ "user memory: a hole", memory_hole },
+	{ "user memory: a page twice", memory_page_twice },
 	{ "user memory: read-only", memory_read_only },
 	{ "user memory: past the end of the shared memory", memory_past_end },
 	{ "user memory: a file's", memory_of_file },

@@ -57,6 +57,29 @@ static void create_is_zeroed(void)
 		expect(mem[i] == 0);
 }
 
+/* Pages of 2 MiB or so, unless there are none any more. */
+static void create_huge(void)
+{
+	int fd = open_node(node.render);
+	struct drm_bufshare_create args = {
+		.size = 8 * 1024 * 1024 + 5000, .flags = DRM_BUFSHARE_CREATE_HUGE,
+	};
+	struct drm_bufshare_info info;
+	char *mem;
+
+	expect_ok(call(fd, DRM_IOCTL_BUFSHARE_CREATE, &args));
+	expect(args.size == 8 * 1024 * 1024 + 8192);
+	mem = map_handle(fd, args.handle, args.size);
+	expect(mem[0] == 0 && mem[args.size - 1] == 0);
+	strcpy(mem + 3 * 1024 * 1024 - 2, "hello");
+	info = get_info(fd, register_handle(fd, args.handle));
+	expect(info.size == args.size);
+	printf("# %u ranges\n", info.num_ranges);
+	if (get_param(fd, DRM_BUFSHARE_PARAM_FEATURES) & DRM_BUFSHARE_FEATURE_HUGE_PAGES)
+		expect(info.num_ranges <= 64);
+	expect(strcmp(mem + 3 * 1024 * 1024 - 2, "hello") == 0);
+}
+
 /* One memory behind two mappings, which outlive the handle and the file. */
 static void map_shares(void)
 {
@@ -196,6 +219,7 @@ const struct test object_tests[] = {
 	{ "create: unknown flag", create_flags },
 	{ "create: too large", create_too_large },
 	{ "create: the memory is zeroed", create_is_zeroed },
+	{ "create: of large pages", create_huge },
 	{ "map: two mappings share the memory and outlive the file", map_shares },
 	{ "map: pad", map_pad },
 	{ "map: no such handle", map_no_handle },

@@ -98,8 +98,11 @@ struct drm_bufshare_register register_args(uint32_t handle)
 uint64_t register_handle(int fd, uint32_t handle)
 {
 	struct drm_bufshare_register args = register_args(handle);
+	int r = call(fd, DRM_IOCTL_BUFSHARE_REGISTER, &args);
 
-	expect_ok(call(fd, DRM_IOCTL_BUFSHARE_REGISTER, &args));
+	if (r < 0)
+		fail(__FILE__, __LINE__, "REGISTER: %s, status %u, detail %u", strerror(-r),
+		     args.status, args.detail);
 	expect(args.id != 0);
 	return args.id;
 }

@@ -29,6 +29,7 @@ static const struct group {
 } groups[] = {
 	{ "object", object_tests },
 	{ "memory", memory_tests },
+	{ "import", import_tests },
 	{ "register", register_tests },
 	{ "property", property_tests },
 	{ "update", update_tests },

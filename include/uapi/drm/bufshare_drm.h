@@ -133,7 +133,7 @@ struct drm_bufshare_map {
  * Memory that the device cannot reach is refused here, or where it is imported:
  * -EREMOTE if it lies in another device and not in RAM, -EXDEV if it is behind an
  * IOMMU that the device bypasses, -EADDRNOTAVAIL if it is reached through bounce
- * buffers only, -EOPNOTSUPP if it is not made of whole pages.
+ * buffers only, -EOPNOTSUPP if it is not made of whole pages, each of them once.
  */
 struct drm_bufshare_register {
 	__u32 handle;

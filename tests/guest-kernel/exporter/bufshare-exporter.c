@@ -7,7 +7,9 @@
 #include <linux/dma-direct.h>
 #include <linux/fs.h>
 #include <linux/gfp.h>
+#include <linux/ioport.h>
 #include <linux/miscdevice.h>
+#include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/scatterlist.h>
 #include <linux/slab.h>
@@ -21,6 +23,7 @@
 
 struct export {
 	u32 kind;
+	u32 num_pages;
 	struct page *pages;
 };
 
@@ -53,9 +56,43 @@ static void make_wrong(u32 kind, struct scatterlist *sg, unsigned int i, unsigne
 		sg_dma_len(sg) = 0;
 }
 
-static unsigned int pieces(u32 kind)
+static bool is_ram(unsigned long pfn)
+{
+#ifdef CONFIG_UML
+	return pfn_valid(pfn);
+#else
+	return region_intersects(PFN_PHYS(pfn), PAGE_SIZE, IORESOURCE_SYSTEM_RAM,
+				 IORES_DESC_NONE) == REGION_INTERSECTS;
+#endif
+}
+
+/* From the top down, so that none continues the one before it. They are only talked of. */
+static int scatter(struct sg_table *sgt, struct device *dev)
+{
+	struct scatterlist *sg;
+	struct sysinfo info;
+	unsigned long pfn;
+	int i;
+
+	/* Memory has holes, and so ends above its size; but UML's last pages are its own. */
+	si_meminfo(&info);
+	pfn = IS_ENABLED(CONFIG_UML) ? info.totalram : 2 * info.totalram;
+	for_each_sgtable_sg(sgt, sg, i) {
+		while (pfn && !is_ram(--pfn))
+			;
+		if (!pfn)
+			return -ENOMEM;
+		sg_dma_address(sg) = phys_to_dma(dev, PFN_PHYS(pfn));
+		sg_dma_len(sg) = PAGE_SIZE;
+	}
+	return 0;
+}
+
+static unsigned int pieces(u32 kind, u32 num_pages)
 {
 	switch (kind) {
+	case EXPORTER_SCATTERED:
+		return num_pages;
 	case EXPORTER_SHORT:
 		return EXPORTER_PAGES - 1;
 	case EXPORTER_LONG:
@@ -70,10 +107,10 @@ static struct sg_table *map_dma_buf(struct dma_buf_attachment *attachment,
 				    enum dma_data_direction dir)
 {
 	struct export *export = attachment->dmabuf->priv;
-	unsigned int n = pieces(export->kind);
+	unsigned int n = pieces(export->kind, export->num_pages);
 	struct scatterlist *sg;
 	struct sg_table *sgt;
-	int i;
+	int i, ret;
 
 	if (export->kind == EXPORTER_MAP_FAILS)
 		return ERR_PTR(-EIO);
@@ -84,8 +121,17 @@ static struct sg_table *map_dma_buf(struct dma_buf_attachment *attachment,
 		kfree(sgt);
 		return ERR_PTR(-ENOMEM);
 	}
+	if (export->kind == EXPORTER_SCATTERED) {
+		ret = scatter(sgt, attachment->dev);
+		if (!ret)
+			return sgt;
+		sg_free_table(sgt);
+		kfree(sgt);
+		return ERR_PTR(ret);
+	}
 	for_each_sgtable_sg(sgt, sg, i) {
-		struct page *page = export->pages + i;
+		bool again = export->kind == EXPORTER_TWICE && i == n - 1;
+		struct page *page = export->pages + (again ? 0 : i);
 
 		sg_set_page(sg, page, PAGE_SIZE, 0);
 		sg_dma_address(sg) = phys_to_dma(attachment->dev, page_to_phys(page));
@@ -119,7 +165,7 @@ static const struct dma_buf_ops ops = {
 	.release = release,
 };
 
-static struct dma_buf *make(u32 kind)
+static struct dma_buf *make(u32 kind, u32 num_pages)
 {
 	DEFINE_DMA_BUF_EXPORT_INFO(info);
 	struct export *export;
@@ -131,13 +177,14 @@ static struct dma_buf *make(u32 kind)
 
 	buf = ERR_PTR(-ENOMEM);
 	export->kind = kind;
+	export->num_pages = num_pages;
 	export->pages = alloc_pages(GFP_KERNEL | __GFP_ZERO,
 				    get_order((EXPORTER_PAGES + 1) * PAGE_SIZE));
 	if (!export->pages)
 		goto err_free;
 
 	info.ops = &ops;
-	info.size = EXPORTER_PAGES * PAGE_SIZE;
+	info.size = (kind == EXPORTER_SCATTERED ? num_pages : EXPORTER_PAGES) * PAGE_SIZE;
 	info.flags = O_RDWR;
 	info.priv = export;
 	buf = dma_buf_export(&info);
@@ -160,9 +207,9 @@ static long make_ioctl(struct exporter_make __user *user)
 
 	if (copy_from_user(&args, user, sizeof(args)))
 		return -EFAULT;
-	if (args.kind >= EXPORTER_NUM_KINDS)
+	if (args.kind >= EXPORTER_NUM_KINDS || (args.kind == EXPORTER_SCATTERED && !args.pages))
 		return -EINVAL;
-	buf = make(args.kind);
+	buf = make(args.kind, args.pages);
 	if (IS_ERR(buf))
 		return PTR_ERR(buf);
 

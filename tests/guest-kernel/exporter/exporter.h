@@ -19,14 +19,17 @@ enum exporter_kind {
 	EXPORTER_EMPTY_PIECE,
 	EXPORTER_SHORT, /* a page is missing */
 	EXPORTER_LONG, /* a page too many */
+	EXPORTER_TWICE, /* the last page is the first */
 	EXPORTER_ATTACH_FAILS, /* with -EBUSY */
 	EXPORTER_MAP_FAILS, /* with -EIO */
+	EXPORTER_SCATTERED, /* of any pages of RAM, as many as asked for, no two adjacent */
 	EXPORTER_NUM_KINDS,
 };
 
 struct exporter_make {
 	__u32 kind;
 	__s32 fd;
+	__u32 pages; /* of EXPORTER_SCATTERED */
 };
 
 /* How many dma-bufs there are, and how often they are attached to. */
