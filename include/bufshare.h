@@ -311,7 +311,8 @@ int bufshare_buffer_unregister(struct bufshare_buffer *buf);
  * Does not wait for the host. *seq, unless NULL, becomes the number of the update, from
  * 1 on; BUFSHARE_EVENT_RELEASED comes with it, or a later one, when all host programs
  * are done with it. Until then do not write to the buffer. -ENOENT: not registered;
- * -ESTALE: the host dropped the buffer; -EINVAL: a rectangle of no size.
+ * -ESTALE: the host dropped the buffer; -EINVAL: a rectangle of no size, or with an edge
+ * beyond 32 bits.
  */
 int bufshare_buffer_update(struct bufshare_buffer *buf, const struct bufshare_rect *damage, size_t n,
 			   uint64_t *seq);

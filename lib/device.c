@@ -306,9 +306,12 @@ BUFSHARE_EXPORT int bufshare_device_reset(struct bufshare_device *dev, int all)
 	if (!dev)
 		return -EINVAL;
 	r = ioctl_reset(dev, all);
-	if (r < 0)
-		return r;
-	LIST_FOREACH(buf, &dev->buffers, link)
-		buffer_set_unregistered(buf);
-	return 0;
+	/* One that failed half way, or was not answered, may have taken some. */
+	LIST_FOREACH(buf, &dev->buffers, link) {
+		struct drm_bufshare_info info = { .id = buf->id };
+
+		if (r == 0 || (buf->id && ioctl_info(dev, &info) == -ENOENT))
+			buffer_set_unregistered(buf);
+	}
+	return r;
 }

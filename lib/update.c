@@ -24,10 +24,17 @@ _Static_assert(sizeof(struct bufshare_rect) == sizeof(struct drm_bufshare_rect) 
 	       offsetof(struct bufshare_rect, height) == offsetof(struct drm_bufshare_rect, height),
 	       "rectangles");
 
+/* Of a size, and with edges that are numbers. */
+static bool rect_valid(const struct bufshare_rect *r)
+{
+	return r->width && r->height && r->width <= UINT32_MAX - r->x &&
+	       r->height <= UINT32_MAX - r->y;
+}
+
 /* One rectangle around all. */
 static struct drm_bufshare_rect around(const struct bufshare_rect *r, size_t n)
 {
-	uint64_t left = r[0].x, top = r[0].y, right = left, bottom = top;
+	uint32_t left = r[0].x, top = r[0].y, right = left, bottom = top;
 	size_t i;
 
 	for (i = 0; i < n; i++) {
@@ -35,17 +42,12 @@ static struct drm_bufshare_rect around(const struct bufshare_rect *r, size_t n)
 			left = r[i].x;
 		if (r[i].y < top)
 			top = r[i].y;
-		if ((uint64_t)r[i].x + r[i].width > right)
-			right = (uint64_t)r[i].x + r[i].width;
-		if ((uint64_t)r[i].y + r[i].height > bottom)
-			bottom = (uint64_t)r[i].y + r[i].height;
+		if (r[i].x + r[i].width > right)
+			right = r[i].x + r[i].width;
+		if (r[i].y + r[i].height > bottom)
+			bottom = r[i].y + r[i].height;
 	}
-	return (struct drm_bufshare_rect){
-		.x = (uint32_t)left,
-		.y = (uint32_t)top,
-		.width = right - left > UINT32_MAX ? UINT32_MAX : (uint32_t)(right - left),
-		.height = bottom - top > UINT32_MAX ? UINT32_MAX : (uint32_t)(bottom - top),
-	};
+	return (struct drm_bufshare_rect){ left, top, right - left, bottom - top };
 }
 
 /* A field has a value if its flag is there, and is zero if not. */
@@ -68,7 +70,7 @@ static int check_update(const struct bufshare_device *dev, const struct bufshare
 	    !fences_valid(u) || u->reserved[0] || u->reserved[1])
 		return -EINVAL;
 	for (i = 0; i < u->num_damage; i++) {
-		if (!u->damage[i].width || !u->damage[i].height)
+		if (!rect_valid(&u->damage[i]))
 			return -EINVAL;
 	}
 	if (!u->buffer->id)

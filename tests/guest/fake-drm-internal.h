@@ -88,7 +88,7 @@ struct fake_device {
 	uint32_t num_ranges, consumers;
 	uint32_t refuse_status, refuse_detail;
 	bool privileged, still_mapped, auto_release;
-	int open_error, mmap_error;
+	int open_error, mmap_error, reset_error;
 	struct fake_fault faults[FAKE_MAX_FAULTS];
 	unsigned int calls[FAKE_NUM_CALLS], opens;
 	struct drm_bufshare_rect damage[DRM_BUFSHARE_MAX_DAMAGE];

@@ -102,6 +102,9 @@ void fake_set_privileged(struct fake_device *dev, bool privileged);
 /* Ranges of the buffers that are registered from now on; 1 at first. */
 void fake_set_num_ranges(struct fake_device *dev, uint32_t num_ranges);
 
+/* RESET is done, and the host's answer is this positive errno; 0: no more. */
+void fake_set_reset_error(struct fake_device *dev, int error);
+
 /* UNREGISTER says STILL_MAPPED. */
 void fake_set_still_mapped(struct fake_device *dev, bool still_mapped);
 

@@ -54,6 +54,11 @@ void fake_set_num_ranges(struct fake_device *dev, uint32_t num_ranges)
 	dev->num_ranges = num_ranges;
 }
 
+void fake_set_reset_error(struct fake_device *dev, int error)
+{
+	dev->reset_error = error;
+}
+
 void fake_set_still_mapped(struct fake_device *dev, bool still_mapped)
 {
 	dev->still_mapped = still_mapped;

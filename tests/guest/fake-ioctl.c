@@ -532,7 +532,7 @@ static int do_reset(struct fake_file *file, void *data)
 		else if (args->flags)
 			fake_host_lose_buffer(file->dev, buf->id, VIRTIO_BUFSHARE_REASON_RESET);
 	}
-	return 0;
+	return -file->dev->reset_error;
 }
 
 static int do_ping(struct fake_file *file, void *data)

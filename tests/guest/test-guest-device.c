@@ -579,6 +579,16 @@ static void test_reset(void **state)
 	assert_int_equal(bufshare_device_read_event(dev, &event), -EAGAIN);
 	assert_int_equal(bufshare_buffer_register(own, "app"), 0);
 
+	/* Whatever is answered, what is registered is what the driver says. */
+	fake_fail_ioctl(g->fake, DRM_IOCTL_BUFSHARE_RESET, EIO, 1);
+	assert_int_equal(bufshare_device_reset(g->dev, 0), -EIO);
+	assert_int_not_equal(bufshare_buffer_get_id(own), 0);
+	fake_set_reset_error(g->fake, ETIMEDOUT);
+	assert_int_equal(bufshare_device_reset(g->dev, 0), -ETIMEDOUT);
+	assert_int_equal(bufshare_buffer_get_id(own), 0);
+	fake_set_reset_error(g->fake, 0);
+	assert_int_equal(bufshare_buffer_register(own, "app"), 0);
+
 	fake_set_privileged(g->fake, true);
 	assert_int_equal(bufshare_device_reset(g->dev, 1), 0);
 	assert_int_equal(bufshare_buffer_get_id(own), 0);

@@ -17,7 +17,7 @@
 
 /* ---- what the linker puts in the way ---- */
 
-static unsigned int allocations;
+static _Thread_local unsigned int allocations;
 
 void *__real_malloc(size_t size);
 void *__real_calloc(size_t n, size_t size);

@@ -261,7 +261,7 @@ static void test_huge_damage(void **state)
 	size_t i;
 
 	for (i = 0; i < BUFSHARE_MAX_DAMAGE + 1; i++)
-		damage[i] = (struct bufshare_rect){ i ? UINT32_MAX : 0, 0, UINT32_MAX, 1 };
+		damage[i] = (struct bufshare_rect){ i ? UINT32_MAX - 1 : 0, 0, 1, 1 };
 	assert_int_equal(bufshare_buffer_update(buf, damage, BUFSHARE_MAX_DAMAGE + 1, NULL), 0);
 	assert_int_equal(fake_get_damage(g->fake, &rects), 1);
 	assert_int_equal(rects[0].x, 0);
@@ -274,6 +274,8 @@ static void test_update_wrong(void **state)
 	struct guest *g = *state;
 	struct bufshare_buffer *buf = guest_buffer(g);
 	const struct bufshare_rect good = { 0, 0, 1, 1 }, thin = { 0, 0, 0, 1 }, flat = { 0, 0, 1, 0 };
+	const struct bufshare_rect wide = { 1, 0, UINT32_MAX, 1 }, high = { 0, 1, 1, UINT32_MAX };
+	const struct bufshare_rect largest = { 0, 0, UINT32_MAX, UINT32_MAX };
 	uint64_t seq = 9;
 
 	assert_int_equal(bufshare_buffer_update(buf, NULL, 0, &seq), -ENOENT);
@@ -284,7 +286,10 @@ static void test_update_wrong(void **state)
 	assert_int_equal(bufshare_buffer_update(buf, NULL, 1, &seq), -EINVAL);
 	assert_int_equal(bufshare_buffer_update(buf, &thin, 1, &seq), -EINVAL);
 	assert_int_equal(bufshare_buffer_update(buf, &flat, 1, &seq), -EINVAL);
+	assert_int_equal(bufshare_buffer_update(buf, &wide, 1, &seq), -EINVAL);
+	assert_int_equal(bufshare_buffer_update(buf, &high, 1, &seq), -EINVAL);
 	assert_int_equal(fake_count_ioctl(g->fake, DRM_IOCTL_BUFSHARE_UPDATE), 0);
+	assert_int_equal(bufshare_buffer_update(buf, &largest, 1, NULL), 0);
 	fake_host_lose_buffer(g->fake, bufshare_buffer_get_id(buf), BUFSHARE_REASON_HOST);
 	assert_int_equal(bufshare_buffer_update(buf, &good, 1, &seq), -ESTALE);
 	assert_int_equal(seq, 9);
