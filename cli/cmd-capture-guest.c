@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cli/contents.h"
@@ -83,21 +84,66 @@ static bool fits(const struct bufshare_framebuffer *fb, uint64_t size)
 	       (uint64_t)fb->stride * (fb->height - 1) + row <= size - fb->offset;
 }
 
-/* For a dma-buf; what has no caches to look after does not know the call. */
-static void sync_access(int fd, uint64_t flags)
+/* Makes caches agree with a dma-buf's memory; whether it is one. */
+static bool sync_access(int fd, uint64_t flags)
 {
 	struct dma_buf_sync sync = { .flags = flags | DMA_BUF_SYNC_READ };
+	int r;
 
-	while (ioctl(fd, DMA_BUF_IOCTL_SYNC, &sync) < 0 && errno == EINTR)
-		;
+	do {
+		r = ioctl(fd, DMA_BUF_IOCTL_SYNC, &sync);
+	} while (r < 0 && errno == EINTR);
+	return r == 0;
+}
+
+/* A file may shrink under a mapping, which would be the end of us: it is read. */
+static int read_file(int fd, void *to, uint64_t size)
+{
+	uint64_t done = 0;
+
+	while (done < size) {
+		ssize_t n = pread(fd, (uint8_t *)to + done, size - done, (off_t)done);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? -errno : -ESTALE;
+		done += (uint64_t)n;
+	}
+	return 0;
+}
+
+static int save_file(struct ctl *ctl, const struct capture *c, int fd, uint64_t size)
+{
+	_cleanup_free_ void *copy = malloc(size);
+	int r;
+
+	r = copy ? read_file(fd, copy, size) : -ENOMEM;
+	if (r < 0)
+		return fail(ctl, r, NULL, "cannot read %s", c->what);
+	return save_contents(ctl, c->what, c->file, c->picture ? &c->fb : NULL, copy, size);
+}
+
+/* A dma-buf keeps its size. */
+static int save_mapped(struct ctl *ctl, const struct capture *c, int fd, uint64_t size)
+{
+	void *map = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
+	int status;
+
+	if (map == MAP_FAILED)
+		return fail(ctl, -errno, "only a dma-buf, a memfd or a file has contents to map",
+			    "cannot map %s", c->what);
+	status = save_contents(ctl, c->what, c->file, c->picture ? &c->fb : NULL, map, size);
+	munmap(map, size);
+	return status;
 }
 
 int cmd_capture_guest(struct ctl *ctl, int argc, char **argv)
 {
 	_cleanup_close_ int fd = -1;
 	struct capture c = { 0 };
+	struct stat st;
 	off_t size;
-	void *map;
 	int status;
 
 	status = parse(ctl, argc, argv, &c);
@@ -106,17 +152,14 @@ int cmd_capture_guest(struct ctl *ctl, int argc, char **argv)
 	if (status != EXIT_OK)
 		return status;
 	size = lseek(fd, 0, SEEK_END);
-	if (size <= 0)
+	if (size <= 0 || fstat(fd, &st) < 0)
 		return fail(ctl, size < 0 ? -errno : 0, NULL, "%s has no contents", c.what);
 	if (c.picture && !fits(&c.fb, (uint64_t)size))
 		return fail(ctl, 0, "width, height, stride and format say how it lies there",
 			    "%s does not hold such a picture", c.what);
-	map = mmap(NULL, (size_t)size, PROT_READ, MAP_SHARED, fd, 0);
-	if (map == MAP_FAILED)
-		return fail(ctl, -errno, NULL, "cannot map %s", c.what);
-	sync_access(fd, DMA_BUF_SYNC_START);
-	status = save_contents(ctl, c.what, c.file, c.picture ? &c.fb : NULL, map, (uint64_t)size);
+	if (!sync_access(fd, DMA_BUF_SYNC_START) && S_ISREG(st.st_mode))
+		return save_file(ctl, &c, fd, (uint64_t)size);
+	status = save_mapped(ctl, &c, fd, (uint64_t)size);
 	sync_access(fd, DMA_BUF_SYNC_END);
-	munmap(map, (size_t)size);
 	return status;
 }
