@@ -106,7 +106,7 @@ struct bufshare_counters {
  * @huge_within_size: where memory comes from, of large pages if they fit; or NULL; constant
  * @huge_always: the same, if they fit or not
  * @max_piece: bytes of the largest piece of memory a queue takes; constant
- * @wq: for the works below
+ * @wq: for the works below; NULL once the queues have ended
  * @queue_work: takes what the device has used from both queues
  * @recovery_work: registers everything again
  * @lock: protects all that follows
@@ -513,6 +513,7 @@ bool bufshare_request_restart(struct bufshare_request *req);
 void bufshare_request_finish(struct bufshare_request *req, int result);
 void bufshare_queue_locked(struct bufshare_request *req);
 void bufshare_requeue_locked(struct bufshare_request *req);
+void bufshare_kick_locked(struct bufshare_device *bdev);
 void bufshare_end_locked(struct bufshare_request *req, int result);
 void bufshare_flush_locked(struct bufshare_device *bdev);
 void bufshare_submit(struct bufshare_request *req);

@@ -276,7 +276,18 @@ void bufshare_queue_locked(struct bufshare_request *req)
 	bufshare_requeue_locked(bufshare_request_get(req));
 }
 
-/* The end of a request that is not with the device. Whoever stops the queues ends it then. */
+/*
+ * Has the work see to what has ended or is released, also when the device is of no use any
+ * more, until the queues' end does.
+ */
+void bufshare_kick_locked(struct bufshare_device *bdev)
+{
+	lockdep_assert_held(&bdev->lock);
+	if (bdev->wq)
+		queue_work(bdev->wq, &bdev->queue_work);
+}
+
+/* The end of a request that is not with the device. */
 void bufshare_end_locked(struct bufshare_request *req, int result)
 {
 	struct bufshare_device *bdev = req->bdev;
@@ -285,8 +296,7 @@ void bufshare_end_locked(struct bufshare_request *req, int result)
 	req->queued = false;
 	req->result = result;
 	list_move_tail(&req->link, &bdev->ended);
-	if (bdev->running)
-		queue_work(bdev->wq, &bdev->queue_work);
+	bufshare_kick_locked(bdev);
 }
 
 /* Sends what the queue has room for. */

@@ -146,8 +146,8 @@ static void release_syncobjs(struct bufshare_buffer *buf, u64 seq)
 		buf->num_releases--;
 		list_move_tail(&release->link, &bdev->released);
 	}
-	if (!list_empty(&bdev->released) && bdev->running)
-		queue_work(bdev->wq, &bdev->queue_work);
+	if (!list_empty(&bdev->released))
+		bufshare_kick_locked(bdev);
 }
 
 /*

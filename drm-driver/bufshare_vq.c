@@ -270,6 +270,7 @@ void bufshare_vq_stop(struct bufshare_device *bdev)
 /* The device forgets all memory it was told of, and all requests end. */
 void bufshare_vq_fini(struct bufshare_device *bdev)
 {
+	struct workqueue_struct *wq = bdev->wq;
 	struct bufshare_request *req, *next;
 	LIST_HEAD(unanswered);
 
@@ -290,7 +291,10 @@ void bufshare_vq_fini(struct bufshare_device *bdev)
 
 	kfree(bdev->events);
 	bdev->events = NULL;
-	destroy_workqueue(bdev->wq);
+	spin_lock(&bdev->lock);
+	bdev->wq = NULL;
+	spin_unlock(&bdev->lock);
+	destroy_workqueue(wq);
 }
 
 /* Waits until no recovery is under way, and lets none begin. */
