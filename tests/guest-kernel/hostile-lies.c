@@ -281,6 +281,13 @@ static void answer_more_caps(struct device *dev, struct reply *r)
 	answer_honestly(r);
 }
 
+/* To INIT: it is there again, but not for long. */
+static void answer_restarted(struct device *dev, struct reply *r)
+{
+	answer_honestly(r);
+	send_events(dev, "restarted");
+}
+
 static const struct {
 	const char *kind;
 	void (*answer)(struct device *dev, struct reply *r);
@@ -312,6 +319,7 @@ static const struct {
 	{ "unterminated", answer_unterminated },
 	{ "name-twice", answer_name_twice },
 	{ "no-epoch", answer_no_epoch },
+	{ "restarted", answer_restarted },
 	{ "more-caps", answer_more_caps },
 };
 

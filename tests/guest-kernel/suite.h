@@ -46,6 +46,7 @@ extern const struct test event_tests[];
 extern const struct test admin_tests[];
 extern const struct test life_tests[];
 extern const struct test hostile_tests[];
+extern const struct test gone_tests[];
 extern const struct test fault_tests[];
 extern const struct test share_tests[];
 extern const struct test generic_tests[];
