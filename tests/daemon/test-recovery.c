@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -397,7 +398,7 @@ static void killed(struct world *w, unsigned int one_in, unsigned int delay_us)
 	w->one_in = one_in;
 	w->delay_us = delay_us;
 	live(w);
-	while (w->kills < 10) {
+	while (w->kills < 6) {
 		update(w);
 		ff_stop(w->ff);
 		ff_resume(w->ff);
@@ -424,6 +425,74 @@ static void test_killed_in_between(void **state)
 static void test_killed_late(void **state)
 {
 	killed(*state, 2, 700);
+}
+
+/* A front end that tells all regions in one message. */
+static void test_memory_table(void **state)
+{
+	struct world *w = *state;
+
+	w->ff->protocol_mask &= ~VHOST_USER_PROTOCOL_F_MEM_SLOTS;
+	killed(w, 2, 100);
+}
+
+static uint64_t region_message(struct world *w, uint32_t request, const struct vhost_user_mem_reg *reg,
+			       int fd)
+{
+	uint64_t ack = ff_call(w->ff, request, reg, sizeof(*reg), &fd, fd >= 0);
+
+	kill_worker(w);
+	return ack;
+}
+
+/* Memory comes and goes, each time just before the worker does. */
+static void test_hot_plug(void **state)
+{
+	const struct vhost_user_mem_reg reg = {
+		.region = { .gpa = 1ULL << 40, .size = 16 * PAGE, .uva = 1ULL << 46 },
+	};
+	_cleanup_close_ int fd = memfd_create("dimm", MFD_CLOEXEC);
+	struct world *w = *state;
+	int i;
+
+	assert_int_equal(ftruncate(fd, (off_t)reg.region.size), 0);
+	ff_start(w->ff);
+	add_event_buffers(w);
+	init(w, 0);
+	register_buffer(w, 1);
+	for (i = 0; i < 3; i++) {
+		assert_int_equal(region_message(w, VHOST_USER_ADD_MEM_REG, &reg, fd), 0);
+		assert_int_not_equal(region_message(w, VHOST_USER_ADD_MEM_REG, &reg, fd), 0);
+		assert_int_equal(region_message(w, VHOST_USER_REM_MEM_REG, &reg, -1), 0);
+		assert_int_not_equal(region_message(w, VHOST_USER_REM_MEM_REG, &reg, -1), 0);
+	}
+	end(w);
+}
+
+/* A region that came in a table, and went by itself. */
+static void test_hot_unplug_from_table(void **state)
+{
+	struct world *w = *state;
+	struct vhost_user_mem_table table = { .num_regions = 2 };
+	const int fds[2] = { w->ff->ram_fd, w->ff->ram_fd };
+	struct vhost_user_mem_reg reg = { .padding = 0 };
+
+	ff_connect(w->ff);
+	ff_regions(table.regions);
+	reg.region = table.regions[0];
+	assert_int_equal(ff_call(w->ff, VHOST_USER_SET_MEM_TABLE, &table,
+				 offsetof(struct vhost_user_mem_table, regions[2]), fds, 2), 0);
+	kill_worker(w);
+	assert_int_not_equal(region_message(w, VHOST_USER_ADD_MEM_REG, &reg, fds[0]), 0);
+	assert_int_equal(region_message(w, VHOST_USER_REM_MEM_REG, &reg, -1), 0);
+	assert_int_not_equal(region_message(w, VHOST_USER_REM_MEM_REG, &reg, -1), 0);
+	assert_int_equal(region_message(w, VHOST_USER_ADD_MEM_REG, &reg, fds[0]), 0);
+	w->ff->memory_known = true;
+	ff_start(w->ff);
+	add_event_buffers(w);
+	init(w, 0);
+	register_buffer(w, 1);
+	end(w);
 }
 
 /* Nobody says anything while it dies: the guest is told by itself. */
@@ -521,6 +590,9 @@ int main(void)
 		TEST(test_killed_now_and_then),
 		TEST(test_killed_in_between),
 		TEST(test_killed_late),
+		TEST(test_memory_table),
+		TEST(test_hot_plug),
+		TEST(test_hot_unplug_from_table),
 		TEST(test_event),
 		TEST(test_killed_while_paused),
 		TEST(test_unanswered),
