@@ -50,6 +50,7 @@ static void send_events(struct backend *be)
 			continue;
 		}
 		dev_next_event(&be->dev, &event);
+		log_trace("the event for the guest", &event, sizeof(event));
 		vq_push(element, &event, sizeof(event));
 	}
 }
@@ -76,6 +77,7 @@ static void flush_soon(struct backend *be)
 
 static void op_complete(void *data, void *token, const void *response, size_t size)
 {
+	log_trace("the answer to the guest", response, size);
 	vq_push(token, response, (uint32_t)size);
 	flush_soon(data);
 }
@@ -221,6 +223,7 @@ static void serve(struct backend *be, struct vq_element *element)
 		request = large = malloc(size);
 	if (!request || vq_element_read(element, 0, request, size) < 0)
 		size = 0;
+	log_trace("the guest's command", request ? request : small, size);
 	dev_command(&be->dev, element, request ? request : small, size);
 }
 

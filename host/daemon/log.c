@@ -8,6 +8,9 @@
 
 #define LINE_SIZE 512
 
+/* Of one message: enough for all that have a fixed size. */
+#define TRACE_BYTES 128
+
 static int max_level = LOG_LEVEL_INFO;
 
 void log_set_level(int level)
@@ -45,7 +48,8 @@ log_line(int level, const char *format, va_list ap)
 		return;
 
 	if (!isatty(STDERR_FILENO))
-		len = snprintf(line, LINE_SIZE, "<%d>", level);
+		len = snprintf(line, LINE_SIZE, "<%d>",
+			       level < LOG_LEVEL_DEBUG ? level : LOG_LEVEL_DEBUG);
 	errno = saved; /* for %m */
 
 	n = vsnprintf(line + len, LINE_SIZE - len, format, ap);
@@ -94,4 +98,26 @@ void log_debug(const char *format, ...)
 	va_start(ap, format);
 	log_line(LOG_LEVEL_DEBUG, format, ap);
 	va_end(ap);
+}
+
+static void __attribute__((format(printf, 1, 2))) trace_line(const char *format, ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+	log_line(LOG_LEVEL_TRACE, format, ap);
+	va_end(ap);
+}
+
+void log_trace(const char *what, const void *bytes, size_t size)
+{
+	const unsigned char *p = bytes;
+	char hex[3 * TRACE_BYTES + 1] = "";
+	size_t i;
+
+	if (!log_enabled(LOG_LEVEL_TRACE))
+		return;
+	for (i = 0; i < size && i < TRACE_BYTES; i++)
+		snprintf(hex + 3 * i, sizeof(hex) - 3 * i, " %02x", p[i]);
+	trace_line("%s, %zu bytes:%s%s", what, size, hex, i < size ? " ..." : "");
 }

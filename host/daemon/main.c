@@ -87,14 +87,17 @@ static void on_end_signal(void *data, int signo)
 	keeper_end(d->keeper);
 }
 
-/* Everything, and back to what was asked for. */
+/* Every message (or no longer every one, if that was asked for), and back. */
 static void on_sighup(void *data, int signo)
 {
 	struct daemon *d = data;
-	bool all = log_level() == LOG_LEVEL_DEBUG;
+	int asked = d->options.log_level;
+	int other = asked < LOG_LEVEL_DEBUG ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO;
+	bool back = log_level() != asked;
 
-	keeper_set_log_level(d->keeper, all ? d->options.log_level : LOG_LEVEL_DEBUG);
-	log_info("the log has %s now", all ? "what was asked for" : "everything");
+	keeper_set_log_level(d->keeper, back ? asked : other);
+	log_info("the log has %s now",
+		 back ? "what was asked for" : other == LOG_LEVEL_DEBUG ? "everything" : "less");
 }
 
 /* --fd: QEMU's conventions leave open whether it listens or is connected. */

@@ -42,6 +42,7 @@ enum option_id {
 	OPT_LINGER,
 	OPT_SANDBOX,
 	OPT_LOG_LEVEL,
+	OPT_TRACE,
 	OPT_HELP,
 	OPT_VERSION,
 	OPT_WORKER, /* from the keeper alone */
@@ -72,6 +73,7 @@ static const struct option long_options[] = {
 	{ "linger", required_argument, NULL, OPT_LINGER },
 	{ "sandbox", required_argument, NULL, OPT_SANDBOX },
 	{ "log-level", required_argument, NULL, OPT_LOG_LEVEL },
+	{ "trace", no_argument, NULL, OPT_TRACE },
 	{ "help", no_argument, NULL, OPT_HELP },
 	{ "version", no_argument, NULL, OPT_VERSION },
 	{ "worker", required_argument, NULL, OPT_WORKER },
@@ -108,6 +110,7 @@ static void help(void)
 	     "  --linger=SECONDS        for which SIGTERM waits for the VMM to end first (5)\n"
 	     "  --sandbox=auto|off      give up what the program has no need of (auto)\n"
 	     "  --log-level=LEVEL       err, warn, info (default) or debug\n"
+	     "  --trace                 log all that the VMM and the guest say, too\n"
 	     "  --help, --version\n"
 	     "\n"
 	     "Start it before the VMM, and stop it after. See vhost-user-bufshare(1).");
@@ -400,6 +403,10 @@ static int program_option(int id, const char *name, const char *arg, struct opti
 			return usage(name, arg, "err, warn, info or debug");
 		o->log_level = word;
 		log_set_level(word);
+		return -1;
+	case OPT_TRACE:
+		o->log_level = LOG_LEVEL_TRACE;
+		log_set_level(LOG_LEVEL_TRACE);
 		return -1;
 	case OPT_CAPABILITIES:
 		puts("{\"type\":\"bufshare\",\"features\":[\"copy\",\"udmabuf\",\"memfd\"]}");

@@ -167,6 +167,7 @@ int vu_reply(struct vu *vu, uint32_t request, const void *payload, size_t size)
 	memcpy(out->frame.payload, payload, size);
 	out->sent = 0;
 	out->pending = true;
+	log_trace("vhost-user: the reply", payload, size);
 	if (vu->sock < 0)
 		return 0; /* it goes out with the answer of vu_feed() */
 

@@ -481,6 +481,8 @@ int vu_handle(struct vu *vu, struct vu_message *msg)
 		  request ? request->name : "unknown", msg->hdr.request, msg->hdr.size,
 		  msg->num_fds);
 
+	log_trace("vhost-user: the message", msg->payload.bytes, msg->hdr.size);
+
 	r = request ? handle_known(vu, msg, request) : -EOPNOTSUPP;
 	if (r == -EPROTO || (request && request->replies))
 		return r;

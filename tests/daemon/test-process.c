@@ -183,6 +183,18 @@ static void test_sighup(void **state)
 	assert_exited(process_kill(&one, SIGTERM), 0);
 }
 
+static void test_trace(void **state)
+{
+	process_start(&one, -1, socket_option(), "--trace", NULL);
+	serve_a_vm(process_connect(process_path("s"), SOCK_STREAM));
+	process_says(&one, "<7>vhost-user: the reply, 8 bytes: ");
+	process_says(&one, "<7>the guest's command, 32 bytes: 01 00 00 00 00");
+	process_says(&one, "<7>the answer to the guest, 24 bytes: 00 00 00 00");
+	assert_int_equal(kill(one.pid, SIGHUP), 0);
+	process_says(&one, "the log has less now");
+	assert_exited(process_kill(&one, SIGTERM), 0);
+}
+
 static void test_socket_in_use(void **state)
 {
 	process_start(&one, -1, socket_option(), NULL);
@@ -379,6 +391,7 @@ int main(void)
 		TEST(test_linger_is_over),
 		TEST(test_sigterm_twice),
 		TEST(test_sighup),
+		TEST(test_trace),
 		TEST(test_socket_in_use),
 		TEST(test_vmm_socket_in_use),
 		TEST(test_stale_sockets),
