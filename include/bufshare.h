@@ -189,8 +189,9 @@ int bufshare_device_reset(struct bufshare_device *dev, int all);
 int bufshare_buffer_new(struct bufshare_device *dev, uint64_t size, struct bufshare_buffer **buf);
 
 /*
- * A wish for large pieces of memory, which the host maps faster and some hosts need for
- * large buffers. Without BUFSHARE_FEATURE_HUGE_PAGES it has no effect.
+ * A wish for large pieces of memory even if a part of the last one is not used; without it
+ * those that fit are used. The host maps them faster, and some hosts need them for large
+ * buffers. Without BUFSHARE_FEATURE_HUGE_PAGES it has no effect.
  */
 #define BUFSHARE_BUFFER_HUGE	(1U << 0)
 
