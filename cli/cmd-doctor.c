@@ -118,7 +118,7 @@ static void check_memory(struct doctor *d, struct bufshare_device *dev, struct b
 		"memory is fragmented: echo 1 > /proc/sys/vm/compact_memory, or give the VM more";
 	const double mib = (double)bufshare_buffer_get_size(buf) / (1 << 20);
 	struct bufshare_buffer_info info;
-	uint64_t max = 0;
+	uint64_t max = UINT64_MAX; /* where the driver does not tell */
 	bool many;
 	int r;
 

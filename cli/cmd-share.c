@@ -134,7 +134,7 @@ static int make_buffer(struct ctl *ctl, const struct share *s, struct bufshare_d
 {
 	_cleanup_free_ uint8_t *bytes = NULL, *pixels = NULL;
 	struct png_picture picture = { 0 };
-	uint64_t size, limit = 0;
+	uint64_t size, limit = 1 << 30; /* where the driver does not tell */
 	const char *hint = NULL;
 	bool none;
 	int r;
