@@ -17,6 +17,9 @@
 /* How long a host program may keep what the next record overwrites. */
 #define RELEASE_NS 10000000000ull
 
+/* Some thirty years. */
+#define NEVER_NS 1e18
+
 struct target {
 	uint64_t id; /* in the recording; 0: free */
 	struct bufshare_buffer *buf;
@@ -100,11 +103,13 @@ static int wait_released(struct player *p, struct target *t)
 static int wait_turn(struct player *p, struct json_object *record)
 {
 	uint64_t at = 0, deadline;
+	double ns;
 	int r = 1;
 
 	if (!recording_number(record, "at_ns", &at))
 		return 0;
-	deadline = p->start + (uint64_t)((double)at / p->speed);
+	ns = (double)at / p->speed;
+	deadline = p->start + (ns < NEVER_NS ? (uint64_t)ns : (uint64_t)NEVER_NS);
 	while (r > 0 && now_ns() < deadline)
 		r = wait_event(p, deadline);
 	return r < 0 ? r : 0;
