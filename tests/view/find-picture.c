@@ -20,16 +20,18 @@ enum { HEADER_SIZE, WIDTH = 4, HEIGHT, BITS_PER_PIXEL = 11, BYTES_PER_LINE, NUM_
        NUM_FIELDS = 25 };
 #define COLOR_SIZE 12
 
-static uint8_t *read_file(const char *path, size_t *size)
-{
-	uint8_t *bytes = malloc(MAX_FILE);
-	FILE *f = fopen(path, "re");
+static uint8_t screen[MAX_FILE], picture[MAX_FILE];
 
-	if (!f || !bytes)
+static size_t read_file(const char *path, uint8_t *bytes)
+{
+	FILE *f = fopen(path, "re");
+	size_t size;
+
+	if (!f)
 		exit(2);
-	*size = fread(bytes, 1, MAX_FILE, f);
+	size = fread(bytes, 1, MAX_FILE, f);
 	fclose(f);
-	return bytes;
+	return size;
 }
 
 static int same_pixels(const uint8_t *a, const uint8_t *b, uint32_t n)
@@ -42,13 +44,12 @@ static int same_pixels(const uint8_t *a, const uint8_t *b, uint32_t n)
 	return 1;
 }
 
-static int is_at(const uint8_t *screen, uint32_t stride, const uint8_t *picture, uint32_t width,
-		 uint32_t height)
+static int is_at(const uint8_t *corner, uint32_t stride, uint32_t width, uint32_t height)
 {
 	uint32_t y;
 
 	for (y = 0; y < height; y++)
-		if (!same_pixels(screen + (size_t)y * stride, picture + (size_t)y * width * 4, width))
+		if (!same_pixels(corner + (size_t)y * stride, picture + (size_t)y * width * 4, width))
 			return 0;
 	return 1;
 }
@@ -56,7 +57,7 @@ static int is_at(const uint8_t *screen, uint32_t stride, const uint8_t *picture,
 int main(int argc, char **argv)
 {
 	uint32_t header[NUM_FIELDS], width, height, x, y;
-	uint8_t *screen, *picture, *first;
+	uint8_t *first;
 	size_t screen_size, size;
 	int i;
 
@@ -64,8 +65,8 @@ int main(int argc, char **argv)
 		return 2;
 	width = (uint32_t)atoi(argv[2]);
 	height = (uint32_t)atoi(argv[3]);
-	screen = read_file(argv[1], &screen_size);
-	picture = read_file(argv[4], &size);
+	screen_size = read_file(argv[1], screen);
+	size = read_file(argv[4], picture);
 	if (size < (size_t)width * height * 4 || screen_size < sizeof(header))
 		return 2;
 	memcpy(header, screen, sizeof(header));
@@ -79,7 +80,7 @@ int main(int argc, char **argv)
 	for (y = 0; y <= header[HEIGHT] - height; y++)
 		for (x = 0; x <= header[WIDTH] - width; x++)
 			if (is_at(first + (size_t)y * header[BYTES_PER_LINE] + (size_t)x * 4,
-				  header[BYTES_PER_LINE], picture, width, height)) {
+				  header[BYTES_PER_LINE], width, height)) {
 				printf("%u %u\n", x, y);
 				return 0;
 			}
