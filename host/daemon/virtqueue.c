@@ -236,6 +236,9 @@ int vq_pop(struct vq *vq, struct vq_element **element)
 		r = next_head_or_arm(vq, &head);
 	if (r < 0)
 		return r;
+	/* The queue may have become smaller since that was popped for the first time. */
+	if (head >= vq->size)
+		return vq_break(vq, "what was in flight is beyond its size", head);
 
 	r = read_chain(vq, head, &chain);
 	if (r < 0)

@@ -436,8 +436,8 @@ static void test_memory_table(void **state)
 	killed(w, 2, 100);
 }
 
-static uint64_t region_message(struct world *w, uint32_t request, const struct vhost_user_mem_reg *reg,
-			       int fd)
+static uint64_t region_message(struct world *w, uint32_t request,
+			       const struct vhost_user_mem_reg *reg, int fd)
 {
 	uint64_t ack = ff_call(w->ff, request, reg, sizeof(*reg), &fd, fd >= 0);
 
