@@ -167,7 +167,7 @@ struct view *view_find(struct consumer *c, uint64_t id);
 /* Out of sight for this consumer alone. */
 void view_hide(struct view *v);
 
-/* The consumer no longer has anything of a buffer that left. */
+/* The consumer no longer has what it had of a buffer when that left its sight. */
 void view_closed(struct consumer *c, uint64_t id);
 
 /* The guest's buffers are void, and with them all views. */

@@ -370,9 +370,14 @@ void view_closed(struct consumer *c, uint64_t id)
 	LIST_FOREACH(v, &c->leaving, link)
 		if (v->id == id && v->owed)
 			break;
-	if (!v || --v->owed)
+	if (!v) {
+		/* Of the time before it came into sight again, perhaps. */
+		v = view_find(c, id);
+		if (v && v->owed)
+			v->owed--;
 		return;
-	if (v->slot)
+	}
+	if (--v->owed == 0 && v->slot)
 		dev_detach(v->slot, false);
 }
 

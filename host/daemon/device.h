@@ -54,7 +54,7 @@ struct dev_slot {
 	uint64_t held; /* seq it was given and has not released, 0: none */
 	uint64_t revoked_seq; /* taken from it, and it has not said RELEASE, 0: none */
 	uint64_t pending; /* the first seq it was not given, 0: it has the newest */
-	uint32_t merged; /* updates behind pending */
+	uint64_t merged; /* updates behind pending */
 	struct dev_damage damage; /* of what is pending */
 	uint64_t delivered, released, coalesced, revoked, held_ns; /* counters */
 };

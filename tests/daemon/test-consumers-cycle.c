@@ -246,6 +246,35 @@ static void test_subscribed_again_but_mapped(void **state)
 	assert_true(ff_is_used(cf->ff, QUEUE, token));
 }
 
+/* CLOSED comes when the buffer is in sight again: it is for the first mapping alone. */
+static void test_closed_while_subscribed_again(void **state)
+{
+	struct cf *cf = *state;
+	_cleanup_close_ int sock = cf_subscriber(cf, "*");
+	unsigned int token;
+	int i;
+
+	cf_expect(cf, sock, BUFSHARE_IPC_SYNCED);
+	cf_register(cf, 1);
+	cf_expect(cf, sock, BUFSHARE_IPC_RANGES);
+	cf_expect_added_id(cf, sock, 1);
+	for (i = 0; i < 3; i++) {
+		cf_subscribe(cf, sock, BUFSHARE_IPC_UNSUBSCRIBE, "*");
+		cf_expect_removed(cf, sock, 1, VIRTIO_BUFSHARE_REASON_UNREGISTERED);
+		cf_subscribe(cf, sock, BUFSHARE_IPC_SUBSCRIBE, "*");
+		cf_expect(cf, sock, BUFSHARE_IPC_RANGES);
+		cf_expect_added_id(cf, sock, 1);
+		cf_expect(cf, sock, BUFSHARE_IPC_SYNCED);
+		cf_closed(cf, sock, 1);
+		cf_closed(cf, sock, 1); /* once too often */
+	}
+	token = cf_unregister(cf, 1);
+	cf_expect_removed(cf, sock, 1, VIRTIO_BUFSHARE_REASON_UNREGISTERED);
+	assert_false(ff_is_used(cf->ff, QUEUE, token));
+	cf_closed(cf, sock, 1);
+	assert_true(ff_is_used(cf->ff, QUEUE, token));
+}
+
 /* Its death is as good as CLOSED. */
 static void test_dies_with_pages(void **state)
 {
@@ -289,6 +318,7 @@ int main(void)
 		MEMFD(test_unsubscribed_but_mapped),
 		MEMFD(test_closed_too_early),
 		MEMFD(test_subscribed_again_but_mapped),
+		MEMFD(test_closed_while_subscribed_again),
 		MEMFD(test_dies_with_pages),
 		TEST(test_copies_need_no_closed),
 	};
