@@ -63,6 +63,7 @@ static const char * const command_names[] = {
 	[VIRTIO_BUFSHARE_CMD_QUERY] = "QUERY",
 	[VIRTIO_BUFSHARE_CMD_PING] = "PING",
 };
+
 static_assert(ARRAY_SIZE(command_names) <= BUFSHARE_NUM_COMMANDS);
 
 static const char * const event_names[] = {
@@ -73,6 +74,7 @@ static const char * const event_names[] = {
 	[VIRTIO_BUFSHARE_EVENT_RESTARTED] = "RESTARTED",
 	[VIRTIO_BUFSHARE_EVENT_BUFFER_LOST] = "BUFFER_LOST",
 };
+
 static_assert(ARRAY_SIZE(event_names) <= BUFSHARE_NUM_EVENT_TYPES);
 
 static const char * const state_names[] = {

@@ -19,7 +19,7 @@
 #define FAULTS "/sys/kernel/debug/"
 #define FAIL_NTH "/proc/thread-self/fail-nth"
 #define MAX_FAULTS 1000 /* of one call; a call that has more goes round in circles */
-#define MEMORY 65536
+#define MEMORY 16384
 
 /* What a call is made with; made anew for each time it is made. */
 struct state {
@@ -465,7 +465,7 @@ static void fault_workers(void)
 	set_workers("1");
 	set_file(FAULTS "failslab/probability", "50");
 	set_file(FAULTS "failslab/times", "-1");
-	for (i = 0; i < 200; i++) {
+	for (i = 0; i < 100; i++) {
 		expect_ok(update(fd, &entry, 1));
 		while (read_event(fd, 5, &event))
 			events++;
