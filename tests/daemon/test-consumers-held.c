@@ -25,7 +25,7 @@
 
 #define ALL ((struct virtio_bufshare_rect){ 0 })
 #define MS 1000000ull
-#define TIMEOUT (250 * MS)
+#define TIMEOUT (500 * MS)
 
 static int setup_with(void **state, uint64_t timeout_ns)
 {
