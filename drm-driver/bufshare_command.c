@@ -61,7 +61,7 @@ struct bufshare_request *bufshare_command_register(struct bufshare_buffer *buf, 
  * bufshare_command_registered - read the answer to a REGISTER command
  * @req: answered with OK
  *
- * Return: 0, and the registration has it; -EIO if it makes no sense.
+ * Return: 0, and the registration has it; -EPROTO if it makes no sense.
  */
 int bufshare_command_registered(struct bufshare_request *req)
 {
@@ -73,11 +73,11 @@ int bufshare_command_registered(struct bufshare_request *req)
 	path = le32_to_cpu(resp.path);
 	if (path < VIRTIO_BUFSHARE_PATH_COPY || path > VIRTIO_BUFSHARE_PATH_MEMFD) {
 		bufshare_bad_message(buf->bdev, "path of a buffer", path);
-		return -EIO;
+		return -EPROTO;
 	}
 	if (!memchr_inv(resp.uuid, 0, sizeof(resp.uuid))) {
 		bufshare_bad_message(buf->bdev, "no UUID for a buffer", buf->id);
-		return -EIO;
+		return -EPROTO;
 	}
 
 	spin_lock(&buf->bdev->lock);
@@ -113,7 +113,7 @@ static void init_answered(struct bufshare_request *req)
 	caps = le64_to_cpu(resp.caps);
 	if (!epoch || caps & ~le64_to_cpu(cmd->caps)) {
 		bufshare_bad_message(bdev, "epoch or capabilities", caps);
-		req->result = -EIO;
+		req->result = -EPROTO;
 		return;
 	}
 
@@ -178,7 +178,7 @@ int bufshare_command_ping(struct bufshare_device *bdev, u64 *time_ns)
 		memcpy(&resp, req->resp, sizeof(resp));
 		if (resp.cookie != cmd->cookie) {
 			bufshare_bad_message(bdev, "cookie", le64_to_cpu(resp.cookie));
-			ret = -EIO;
+			ret = -EPROTO;
 		}
 	}
 	bufshare_request_put(req);
@@ -227,7 +227,7 @@ static void set_props_answered(struct bufshare_request *req)
 				    le32_to_cpu(cmd->properties_size));
 	if (!bufshare_command_props_fit(bdev, block, size, &limit)) {
 		bufshare_bad_message(bdev, "took more properties than it can", size);
-		req->result = -EIO;
+		req->result = -EPROTO;
 		return;
 	}
 
@@ -313,14 +313,14 @@ static int read_host_props(struct bufshare_buffer *buf, struct bufshare_request 
 {
 	struct virtio_bufshare_get_properties_response resp;
 	char *block, *sorted;
-	int ret = -EIO;
+	int ret = -EPROTO;
 	u32 size;
 
 	memcpy(&resp, req->resp, sizeof(resp));
 	size = le32_to_cpu(resp.properties_size);
 	if (size > req->used - sizeof(resp) || resp.reserved) {
 		bufshare_bad_message(buf->bdev, "size of properties", size);
-		return -EIO;
+		return -EPROTO;
 	}
 
 	/* A copy, which the device cannot change after the check. */

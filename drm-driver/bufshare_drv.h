@@ -105,6 +105,7 @@ struct bufshare_counters {
  * @dma_quirk: the device is told guest-physical addresses whatever the IOMMU; constant
  * @huge_within_size: where memory comes from, of large pages if they fit; or NULL; constant
  * @huge_always: the same, if they fit or not
+ * @max_pieces: of a command in the control queue, beside its answer; constant
  * @max_piece: bytes of the largest piece of memory a queue takes; constant
  * @wq: for the works below; NULL once the queues have ended
  * @queue_work: takes what the device has used from both queues
@@ -142,6 +143,7 @@ struct bufshare_device {
 	bool dma_quirk;
 	struct vfsmount *huge_within_size;
 	struct vfsmount *huge_always;
+	size_t max_pieces;
 	size_t max_piece;
 	struct workqueue_struct *wq;
 	struct work_struct queue_work;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /*
- * After a restart of the host side, or a suspension, it knows nothing. The driver resumes the epoch and
- * registers all buffers again; meanwhile, what programs ask for waits in the backlog.
+ * After a restart of the host side, or a suspension, it knows nothing. The driver resumes the
+ * epoch and registers all buffers again; meanwhile, what programs ask for waits in the backlog.
  */
 #include <linux/err.h>
 

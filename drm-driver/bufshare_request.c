@@ -45,20 +45,20 @@ int bufshare_request_parse(struct bufshare_request *req)
 
 	if (req->used < sizeof(hdr) || req->used > req->resp_size) {
 		bufshare_bad_message(req->bdev, "size of an answer", req->used);
-		return -EIO;
+		return -EPROTO;
 	}
 	memcpy(&hdr, req->resp, sizeof(hdr));
 	status = le32_to_cpu(hdr.status);
 	if (status >= ARRAY_SIZE(status_errors)) {
 		bufshare_bad_message(req->bdev, "status of an answer", status);
-		return -EIO;
+		return -EPROTO;
 	}
 	req->status = status;
 	req->detail = le32_to_cpu(hdr.detail);
 	error = status_errors[status];
 	if (!error && req->used < req->resp_min) {
 		bufshare_bad_message(req->bdev, "size of an answer", req->used);
-		return -EIO;
+		return -EPROTO;
 	}
 	return error;
 }
@@ -135,12 +135,11 @@ err_free:
  */
 static void *alloc_command(struct bufshare_device *bdev, size_t size)
 {
-	size_t max_pieces = virtqueue_get_vring_size(bdev->ctrl_vq) - 1;
 	unsigned int order;
 
-	if (size <= max_pieces * PAGE_SIZE)
+	if (size <= bdev->max_pieces * PAGE_SIZE)
 		return kvzalloc(size, GFP_KERNEL);
-	order = get_order(DIV_ROUND_UP(size, max_pieces));
+	order = get_order(DIV_ROUND_UP(size, bdev->max_pieces));
 	if (order > BUFSHARE_MAX_PIECE_ORDER)
 		return NULL;
 	return alloc_large_pieces(size, order);

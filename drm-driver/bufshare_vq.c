@@ -202,6 +202,7 @@ static int find_queues(struct bufshare_device *bdev)
 
 static void set_limits(struct bufshare_device *bdev)
 {
+	bdev->max_pieces = virtqueue_get_vring_size(bdev->ctrl_vq) - 1;
 	bdev->max_piece = clamp_t(size_t, virtio_max_dma_size(bdev->vdev), PAGE_SIZE, INT_MAX) &
 			  PAGE_MASK;
 	bdev->config.max_ranges = min(bdev->config.max_ranges, max_ranges(bdev));

@@ -53,39 +53,39 @@ static void lie_about_one(const char *name, const char *kind, int error)
 
 static void answer_short(void)
 {
-	lie_about_all("short", -EIO);
+	lie_about_all("short", -EPROTO);
 }
 
 /* It says OK and nothing more: enough for commands that have no more to say. */
 static void answer_header(void)
 {
-	lie_about_one("register", "header", -EIO);
-	lie_about_one("unregister", "header", -EIO);
-	lie_about_one("get", "header", -EIO);
-	lie_about_one("ping", "header", -EIO);
+	lie_about_one("register", "header", -EPROTO);
+	lie_about_one("unregister", "header", -EPROTO);
+	lie_about_one("get", "header", -EPROTO);
+	lie_about_one("ping", "header", -EPROTO);
 	lie_about_one("set", "header", 0);
 	lie_about_one("reset", "header", 0);
 }
 
 static void answer_empty(void)
 {
-	lie_about_all("empty", -EIO);
+	lie_about_all("empty", -EPROTO);
 }
 
 static void answer_long(void)
 {
-	lie_about_all("long", -EIO);
+	lie_about_all("long", -EPROTO);
 }
 
 static void answer_huge(void)
 {
-	lie_about_all("huge", -EIO);
+	lie_about_all("huge", -EPROTO);
 }
 
 static void answer_status(void)
 {
-	lie_about_all("status", -EIO);
-	lie_about_all("max-status", -EIO);
+	lie_about_all("status", -EPROTO);
+	lie_about_all("max-status", -EPROTO);
 }
 
 static void answer_error(void)
@@ -114,24 +114,24 @@ static void answer_epoch(void)
 
 static void answer_register(void)
 {
-	lie_about_one("register", "no-uuid", -EIO);
-	lie_about_one("register", "path", -EIO);
+	lie_about_one("register", "no-uuid", -EPROTO);
+	lie_about_one("register", "path", -EPROTO);
 }
 
 static void answer_rest(void)
 {
 	lie_about_one("unregister", "flags", 0);
-	lie_about_one("ping", "cookie", -EIO);
+	lie_about_one("ping", "cookie", -EPROTO);
 }
 
 static void answer_properties(void)
 {
-	lie_about_one("get", "large-block", -EIO);
-	lie_about_one("get", "block-beyond", -EIO);
-	lie_about_one("get", "reserved", -EIO);
-	lie_about_one("get", "guest-name", -EIO);
-	lie_about_one("get", "unterminated", -EIO);
-	lie_about_one("get", "name-twice", -EIO);
+	lie_about_one("get", "large-block", -EPROTO);
+	lie_about_one("get", "block-beyond", -EPROTO);
+	lie_about_one("get", "reserved", -EPROTO);
+	lie_about_one("get", "guest-name", -EPROTO);
+	lie_about_one("get", "unterminated", -EPROTO);
+	lie_about_one("get", "name-twice", -EPROTO);
 }
 
 /* An update has no answer for the program; where there is a wrong one, the buffer is lost. */
