@@ -15,6 +15,7 @@
 #include <bufshare-gbm.h>
 #include <drm_fourcc.h>
 
+#include "common/skip-test.h"
 #include "guest/fake-gbm.h"
 #include "guest/guest-fixture.h"
 
@@ -182,7 +183,7 @@ static void test_same_file(void **state)
 
 	if (syscall(SYS_kcmp, self, self, KCMP_FILE, fd, other) != 0) {
 		close(other);
-		skip(); /* not allowed here */
+		SKIP_TEST("kcmp() is not allowed");
 	}
 	fake_gbm_bo_init(&bo, &device);
 	assert_int_equal(bufshare_gbm_buffer_new(g->dev, &bo, &buf), -EINVAL);
