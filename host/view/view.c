@@ -313,9 +313,11 @@ static int run(struct viewer *v)
 	if (!thread)
 		return -ENOMEM;
 	r = loop(v);
-	SDL_SemPost(v->go);
-	if (write(v->stop, &one, sizeof(one)) == sizeof(one))
+	/* In this order: the thread may be about to wait to go on, more than once. */
+	if (write(v->stop, &one, sizeof(one)) == sizeof(one)) {
+		SDL_SemPost(v->go);
 		SDL_WaitThread(thread, NULL);
+	}
 	close(v->stop);
 	SDL_DestroySemaphore(v->go);
 	return r;
