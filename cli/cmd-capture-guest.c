@@ -9,7 +9,6 @@
 #include <linux/dma-buf.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -18,8 +17,8 @@
 #include "cli/fd.h"
 #include "cli/png.h"
 #include "common/cleanup.h"
-
-#define MAX_SIDE 32768
+#include "common/dmabuf.h"
+#include "common/framebuffer.h"
 
 struct capture {
 	const char *what, *file;
@@ -77,23 +76,7 @@ static int parse(struct ctl *ctl, int argc, char **argv, struct capture *c)
 /* Whether all pixels lie in the memory. */
 static bool fits(const struct bufshare_framebuffer *fb, uint64_t size)
 {
-	const uint64_t row = (uint64_t)fb->width * png_format_bytes(fb->format);
-
-	return row && fb->height && fb->width <= MAX_SIDE && fb->height <= MAX_SIDE &&
-	       row <= fb->stride && fb->offset <= size &&
-	       (uint64_t)fb->stride * (fb->height - 1) + row <= size - fb->offset;
-}
-
-/* Makes caches agree with a dma-buf's memory; whether it is one. */
-static bool sync_access(int fd, uint64_t flags)
-{
-	struct dma_buf_sync sync = { .flags = flags | DMA_BUF_SYNC_READ };
-	int r;
-
-	do {
-		r = ioctl(fd, DMA_BUF_IOCTL_SYNC, &sync);
-	} while (r < 0 && errno == EINTR);
-	return r == 0;
+	return png_format_bytes(fb->format) && framebuffer_check(fb, size) == 0;
 }
 
 /* A file may shrink under a mapping, which would be the end of us: it is read. */
@@ -157,9 +140,9 @@ int cmd_capture_guest(struct ctl *ctl, int argc, char **argv)
 	if (c.picture && !fits(&c.fb, (uint64_t)size))
 		return fail(ctl, 0, "width, height, stride and format say how it lies there",
 			    "%s does not hold such a picture", c.what);
-	if (!sync_access(fd, DMA_BUF_SYNC_START) && S_ISREG(st.st_mode))
+	if (dmabuf_sync(fd, DMA_BUF_SYNC_START | DMA_BUF_SYNC_READ) < 0 && S_ISREG(st.st_mode))
 		return save_file(ctl, &c, fd, (uint64_t)size);
 	status = save_mapped(ctl, &c, fd, (uint64_t)size);
-	sync_access(fd, DMA_BUF_SYNC_END);
+	dmabuf_sync(fd, DMA_BUF_SYNC_END | DMA_BUF_SYNC_READ);
 	return status;
 }

@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 
 #include "common/cleanup.h"
+#include "common/fds.h"
 #include "host/ipc-io.h"
 
 /* Room for one descriptor; the kernel's alignment leaves room for a second one. */
@@ -66,32 +67,6 @@ int ipc_send(int sock, const void *msg, size_t size, int fd)
 	}
 }
 
-/* Takes every descriptor out of the control data; closes all but the first. Returns how many. */
-static size_t take_fds(struct msghdr *mh, int *fd)
-{
-	struct cmsghdr *cmsg;
-	size_t n = 0;
-
-	for (cmsg = CMSG_FIRSTHDR(mh); cmsg; cmsg = CMSG_NXTHDR(mh, cmsg)) {
-		size_t i, count;
-
-		if (cmsg->cmsg_level != SOL_SOCKET || cmsg->cmsg_type != SCM_RIGHTS)
-			continue;
-
-		count = (cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-		for (i = 0; i < count; i++) {
-			int got;
-
-			memcpy(&got, CMSG_DATA(cmsg) + i * sizeof(int), sizeof(int));
-			if (n++ == 0)
-				*fd = got;
-			else
-				close(got);
-		}
-	}
-	return n;
-}
-
 static bool header_agrees(const union ipc_message *msg, size_t size)
 {
 	return size >= sizeof(msg->hdr) && le32toh(msg->hdr.size) == size;
@@ -103,8 +78,9 @@ int ipc_recv(int sock, union ipc_message *msg, int *fd)
 	_cleanup_close_ int got = -1;
 	union control control;
 	struct msghdr mh;
-	size_t num_fds;
+	size_t num_fds = 0;
 	ssize_t n;
+	bool one;
 
 	/* ECONNRESET is told once and before what the other side sent until it closed. */
 	do {
@@ -119,14 +95,14 @@ int ipc_recv(int sock, union ipc_message *msg, int *fd)
 	if (n < 0)
 		return -errno;
 
-	num_fds = take_fds(&mh, &got);
+	one = fds_take(&mh, &got, 1, &num_fds);
 
 	/* The kernel cuts off the only descriptor when it can not install it. */
 	if ((mh.msg_flags & MSG_CTRUNC) && num_fds == 0)
 		return -EMFILE;
 	if (n == 0 && num_fds == 0)
 		return -ENOTCONN;
-	if ((mh.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) || num_fds > 1 || !header_agrees(msg, n))
+	if ((mh.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) || !one || !header_agrees(msg, n))
 		return -EPROTO;
 
 	*fd = steal_fd(&got);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "common/fds.h"
 #include "host/daemon/keeper-internal.h"
 #include "host/daemon/log.h"
 
@@ -45,31 +46,6 @@ static void update_events(struct keeper *k)
 
 /* ---- reading ---- */
 
-static int take_fds(struct message *msg, struct msghdr *mh)
-{
-	struct cmsghdr *cmsg;
-	int r = 0;
-
-	for (cmsg = CMSG_FIRSTHDR(mh); cmsg; cmsg = CMSG_NXTHDR(mh, cmsg)) {
-		size_t i, n = (cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-
-		if (cmsg->cmsg_level != SOL_SOCKET || cmsg->cmsg_type != SCM_RIGHTS)
-			continue;
-		for (i = 0; i < n; i++) {
-			int fd;
-
-			memcpy(&fd, CMSG_DATA(cmsg) + i * sizeof(int), sizeof(int));
-			if (msg->num_fds < ARRAY_SIZE(msg->fds)) {
-				msg->fds[msg->num_fds++] = fd;
-			} else {
-				close(fd);
-				r = -EPROTO;
-			}
-		}
-	}
-	return r;
-}
-
 /* 1: more of the message is there; 0: nothing now. */
 static int receive_some(struct keeper *k, size_t up_to)
 {
@@ -83,7 +59,6 @@ static int receive_some(struct keeper *k, size_t up_to)
 		.msg_controllen = sizeof(control.bytes),
 	};
 	ssize_t n;
-	int r;
 
 	do {
 		n = recvmsg(k->vmm, &mh, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
@@ -93,9 +68,8 @@ static int receive_some(struct keeper *k, size_t up_to)
 	if (n < 0)
 		return errno == ECONNRESET ? -ENOTCONN : -errno;
 
-	r = take_fds(msg, &mh);
-	if (r < 0)
-		return r;
+	if (!fds_take(&mh, msg->fds, ARRAY_SIZE(msg->fds), &msg->num_fds))
+		return -EPROTO;
 	if (n == 0)
 		return -ENOTCONN;
 	if (mh.msg_flags & MSG_CTRUNC)

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "common/fds.h"
 #include "host/daemon/record.h"
 
 union control {
@@ -37,18 +38,6 @@ int record_send(int sock, const void *header, size_t header_size, const void *by
 	return n < 0 ? -errno : 0;
 }
 
-static void take_fds(struct msghdr *mh, int *fds, size_t *num_fds)
-{
-	struct cmsghdr *cmsg;
-
-	for (cmsg = CMSG_FIRSTHDR(mh); cmsg; cmsg = CMSG_NXTHDR(mh, cmsg)) {
-		if (cmsg->cmsg_level != SOL_SOCKET || cmsg->cmsg_type != SCM_RIGHTS)
-			continue;
-		*num_fds = (cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-		memcpy(fds, CMSG_DATA(cmsg), *num_fds * sizeof(int));
-	}
-}
-
 ssize_t record_receive(int sock, void *header, size_t header_size, void *bytes, size_t size,
 		       int *fds, size_t *num_fds)
 {
@@ -74,8 +63,8 @@ ssize_t record_receive(int sock, void *header, size_t header_size, void *bytes, 
 	if (n < 0)
 		return -errno;
 
-	take_fds(&mh, fds, num_fds);
-	if ((size_t)n >= header_size && !(mh.msg_flags & (MSG_TRUNC | MSG_CTRUNC)))
+	if (fds_take(&mh, fds, VHOST_USER_MAX_FDS, num_fds) && (size_t)n >= header_size &&
+	    !(mh.msg_flags & (MSG_TRUNC | MSG_CTRUNC)))
 		return n - (ssize_t)header_size;
 	while (*num_fds > 0)
 		close(fds[--*num_fds]);

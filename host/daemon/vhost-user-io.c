@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "common/fds.h"
 #include "host/daemon/log.h"
 #include "host/daemon/vhost-user-internal.h"
 
@@ -29,34 +30,6 @@ static int error_of_socket(void)
 	}
 }
 
-/* Puts the descriptors with those of the message; closes what is too much. */
-static int take_fds(struct vu_message *msg, struct msghdr *mh)
-{
-	struct cmsghdr *cmsg;
-	int r = 0;
-
-	for (cmsg = CMSG_FIRSTHDR(mh); cmsg; cmsg = CMSG_NXTHDR(mh, cmsg)) {
-		size_t i, count;
-
-		if (cmsg->cmsg_level != SOL_SOCKET || cmsg->cmsg_type != SCM_RIGHTS)
-			continue;
-
-		count = (cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-		for (i = 0; i < count; i++) {
-			int fd;
-
-			memcpy(&fd, CMSG_DATA(cmsg) + i * sizeof(int), sizeof(int));
-			if (msg->num_fds < ARRAY_SIZE(msg->fds)) {
-				msg->fds[msg->num_fds++] = fd;
-			} else {
-				close(fd);
-				r = -EPROTO;
-			}
-		}
-	}
-	return r;
-}
-
 /* One read of at most size bytes. 0: there is nothing now. */
 static ssize_t receive_some(struct vu *vu, void *buf, size_t size)
 {
@@ -69,7 +42,6 @@ static ssize_t receive_some(struct vu *vu, void *buf, size_t size)
 		.msg_controllen = sizeof(control.bytes),
 	};
 	ssize_t n;
-	int r;
 
 	do {
 		n = recvmsg(vu->sock, &mh, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
@@ -77,9 +49,8 @@ static ssize_t receive_some(struct vu *vu, void *buf, size_t size)
 	if (n < 0)
 		return errno == EAGAIN ? 0 : error_of_socket();
 
-	r = take_fds(&vu->in, &mh);
-	if (r < 0)
-		return r;
+	if (!fds_take(&mh, vu->in.fds, ARRAY_SIZE(vu->in.fds), &vu->in.num_fds))
+		return -EPROTO;
 	if (n == 0)
 		return -ENOTCONN;
 	/* Either there were more than any message has, or we can not have more. */

@@ -309,11 +309,4 @@ int mapping_replace(struct bufshare_host_buffer *buf, int path, int *fd,
 /* Unmaps the buffer and closes its fd. */
 void mapping_drop(struct bufshare_host_buffer *buf);
 
-/* ---- dmabuf.c ---- */
-
-bool dmabuf_is(int fd);
-
-/* DMA_BUF_IOCTL_SYNC */
-int dmabuf_sync(int fd, uint64_t flags);
-
 #endif /* HOST_LIB_INTERNAL_H */

@@ -14,6 +14,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include "common/dmabuf.h"
 #include "host/lib/internal.h"
 
 static bool has_seals(int fd, int wanted)

@@ -5,7 +5,7 @@
 #include <sys/ioctl.h>
 #include <sys/vfs.h>
 
-#include "host/lib/internal.h"
+#include "common/dmabuf.h"
 
 bool dmabuf_is(int fd)
 {
