@@ -65,6 +65,7 @@
 #define VIRTIO_BUFSHARE_CAP_ZERO_COPY		(1ULL << 2) /* consumers can get the guest's pages */
 #define VIRTIO_BUFSHARE_CAP_UUID_IMPORT		(1ULL << 3) /* REGISTER_BY_UUID */
 #define VIRTIO_BUFSHARE_CAP_OFFERS		(1ULL << 4) /* the host offers buffers to the guest */
+#define VIRTIO_BUFSHARE_CAP_UNMAPPED		(1ULL << 5) /* EVENT_UNMAPPED follows STILL_MAPPED */
 
 /**
  * struct virtio_bufshare_config - the config space, constant and read-only
@@ -276,7 +277,8 @@ enum virtio_bufshare_reason {
  * @reserved: zero
  *
  * Answered when every consumer that could reach the guest's pages has let go
- * of them, or after a time of the device's choice with STILL_MAPPED.
+ * of them, or after a time of the device's choice with STILL_MAPPED. For a
+ * buffer that was taken back before it asks whether it still is mapped.
  */
 struct virtio_bufshare_unregister {
 	struct virtio_bufshare_request hdr;
@@ -290,7 +292,8 @@ struct virtio_bufshare_unregister {
 /**
  * struct virtio_bufshare_unregister_response - answer to UNREGISTER
  * @hdr: status
- * @flags: STILL_MAPPED: a consumer may still see the pages
+ * @flags: STILL_MAPPED: a consumer may still see the pages; with CAP_UNMAPPED
+ *	in force EVENT_UNMAPPED follows when none does any more
  * @reserved: zero
  */
 struct virtio_bufshare_unregister_response {
@@ -463,6 +466,7 @@ enum virtio_bufshare_event_type {
 	VIRTIO_BUFSHARE_EVENT_OFFER_ADDED	= 6, /* buffer: the offer */
 	VIRTIO_BUFSHARE_EVENT_OFFER_UPDATED	= 7, /* buffer: the offer, seq; all of it changed */
 	VIRTIO_BUFSHARE_EVENT_OFFER_REMOVED	= 8, /* buffer: the offer, value: reason */
+	VIRTIO_BUFSHARE_EVENT_UNMAPPED		= 9, /* no consumer sees the pages; after STILL_MAPPED */
 };
 
 #define VIRTIO_BUFSHARE_RELEASED_NO_CONSUMER	(1U << 0) /* nobody saw the update */
