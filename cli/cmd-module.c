@@ -57,10 +57,49 @@ static int load_failed(struct ctl *ctl, int r)
 	return fail(ctl, r, hint, "cannot load the driver");
 }
 
+/* ---- load, unload ---- */
+
+/* What libkmod loads, the driver last; it gives its callback nothing to keep them in. */
+static struct json_object *inserted;
+
+static void add_module(struct json_object *list, struct kmod_module *mod)
+{
+	const char *file = kmod_module_get_path(mod);
+	struct json_object *o = json_object_new_object();
+
+	json_add_string(o, "name", kmod_module_get_name(mod));
+	if (file)
+		json_add_string(o, "file", file);
+	json_object_array_add(list, o);
+}
+
+static void inserting(struct kmod_module *mod, bool install, const char *options)
+{
+	add_module(inserted, mod);
+}
+
+/* For programs the list; people are told what would be done, and not that it was. */
+static void print_modules(struct ctl *ctl, struct json_object *list, bool dry_run, const char *verb)
+{
+	size_t i;
+
+	if (ctl->json != JSON_OFF)
+		print_list(ctl, "modules", list, NULL);
+	for (i = 0; i < json_object_array_length(list) && dry_run && ctl->json == JSON_OFF; i++) {
+		struct json_object *o = json_object_array_get_idx(list, i), *value;
+
+		if (!json_object_object_get_ex(o, "file", &value))
+			json_object_object_get_ex(o, "name", &value);
+		note(ctl, "would %s %s", verb, json_object_get_string(value));
+	}
+}
+
 int cmd_load(struct ctl *ctl, int argc, char **argv)
 {
 	_cleanup_(cleanup_kmod) struct kmod_ctx *ctx = kmod_new(NULL, NULL);
 	_cleanup_(cleanup_list) struct kmod_list *list = NULL;
+	_cleanup_(cleanup_json) struct json_object *modules = json_object_new_array();
+	unsigned int flags = KMOD_PROBE_APPLY_BLACKLIST;
 	struct kmod_list *item;
 	bool dry_run = false;
 	int r;
@@ -72,21 +111,21 @@ int cmd_load(struct ctl *ctl, int argc, char **argv)
 	r = kmod_module_new_from_lookup(ctx, MODULE, &list);
 	if (r < 0 || !list)
 		return load_failed(ctl, r < 0 ? r : -ENOENT);
+	flags |= dry_run ? KMOD_PROBE_DRY_RUN : 0;
+	inserted = modules;
 	kmod_list_foreach(item, list) {
 		_cleanup_(cleanup_module) struct kmod_module *mod = kmod_module_get_module(item);
 
-		if (dry_run) {
-			note(ctl, "would load %s", kmod_module_get_path(mod));
-			continue;
-		}
-		r = kmod_module_probe_insert_module(mod, KMOD_PROBE_APPLY_BLACKLIST, NULL, NULL,
-						    NULL, NULL);
+		r = kmod_module_probe_insert_module(mod, flags, NULL, NULL, NULL, inserting);
 		if (r > 0)
 			return fail(ctl, 0, "a file in /etc/modprobe.d forbids it",
 				    "the driver is blacklisted");
 		if (r < 0)
 			return load_failed(ctl, r);
 	}
+	if (!json_object_array_length(modules))
+		note(ctl, "the driver is loaded already");
+	print_modules(ctl, modules, dry_run, "load");
 	return EXIT_OK;
 }
 
@@ -94,6 +133,7 @@ int cmd_unload(struct ctl *ctl, int argc, char **argv)
 {
 	_cleanup_(cleanup_kmod) struct kmod_ctx *ctx = kmod_new(NULL, NULL);
 	_cleanup_(cleanup_module) struct kmod_module *mod = NULL;
+	_cleanup_(cleanup_json) struct json_object *modules = json_object_new_array();
 	const char *hint = NULL;
 	bool dry_run = false;
 	int r;
@@ -107,16 +147,18 @@ int cmd_unload(struct ctl *ctl, int argc, char **argv)
 		return fail(ctl, r, NULL, "cannot look for the driver");
 	if (kmod_module_get_initstate(mod) < 0)
 		return fail(ctl, 0, NULL, "the driver is not loaded"), EXIT_NOT_FOUND;
-	if (dry_run) {
-		note(ctl, "would unload %s", MODULE);
-		return EXIT_OK;
+	if (!dry_run) {
+		r = kmod_module_remove_module(mod, KMOD_REMOVE_NOWAIT);
+		if (r == -EAGAIN || r == -EBUSY || r == -EWOULDBLOCK)
+			hint = "programs still have a device open, or hold a dma-buf of it";
+		else if (r == -EPERM)
+			hint = "run it as root";
+		if (r < 0)
+			return fail(ctl, r, hint, "cannot unload the driver");
 	}
-	r = kmod_module_remove_module(mod, KMOD_REMOVE_NOWAIT);
-	if (r == -EAGAIN || r == -EBUSY || r == -EWOULDBLOCK)
-		hint = "programs still have a device open, or hold a dma-buf of it";
-	else if (r == -EPERM)
-		hint = "run it as root";
-	return r < 0 ? fail(ctl, r, hint, "cannot unload the driver") : EXIT_OK;
+	add_module(modules, mod);
+	print_modules(ctl, modules, dry_run, "unload");
+	return EXIT_OK;
 }
 
 /* ---- what there is ---- */

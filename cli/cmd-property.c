@@ -181,6 +181,25 @@ static int parse_set(struct ctl *ctl, int argc, char **argv, struct changes *c)
 	return status;
 }
 
+/* What was changed, or would be; null in JSON is a removal. */
+static void tell_changes(struct ctl *ctl, const struct changes *c)
+{
+	_cleanup_(cleanup_json) struct json_object *o = json_new();
+	struct json_object *properties = json_object_new_object();
+	size_t i;
+
+	json_add_u64(o, "id", c->id);
+	for (i = 0; i < c->n; i++)
+		json_object_object_add(properties, c->names[i],
+				       c->values[i] ? json_object_new_string(c->values[i]) : NULL);
+	json_object_object_add(o, "properties", properties);
+	if (ctl->json != JSON_OFF)
+		json_print(ctl, o);
+	for (i = 0; i < c->n && c->dry_run && ctl->json == JSON_OFF; i++)
+		note(ctl, "would %s %s%s%s", c->values[i] ? "set" : "remove", c->names[i],
+		     c->values[i] ? " to " : "", c->values[i] ?: "");
+}
+
 static int set_failed(struct ctl *ctl, const char *name, int r)
 {
 	const char *hint = NULL;
@@ -243,15 +262,13 @@ int cmd_set_host(struct ctl *ctl, int argc, char **argv)
 		r = find_host_buffer(ctl, c.id, &host, &buf);
 	if (r != EXIT_OK)
 		return r;
-	for (i = 0; i < c.n; i++) {
-		if (c.dry_run) {
-			note(ctl, "would %s %s%s%s", c.values[i] ? "set" : "remove", c.names[i],
-			     c.values[i] ? " to " : "", c.values[i] ?: "");
-			continue;
-		}
+	for (i = 0; i < c.n && !c.dry_run; i++) {
 		r = bufshare_host_buffer_set_property(buf, c.names[i], c.values[i]);
 		if (r < 0)
 			return set_failed(ctl, c.names[i], r);
 	}
-	return c.dry_run ? EXIT_OK : confirm(ctl, &c, host, buf);
+	r = c.dry_run ? EXIT_OK : confirm(ctl, &c, host, buf);
+	if (r == EXIT_OK)
+		tell_changes(ctl, &c);
+	return r;
 }
