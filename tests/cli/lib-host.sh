@@ -99,10 +99,10 @@ absent() { # NAME FILE
 	result "$1" "$trouble"
 }
 
-# verdict NAME STATUS PATTERN GOT: of what was written to $dir/out and $dir/err.
+# verdict NAME STATUS PATTERN GOT [TROUBLE]: of what was written to $dir/out and $dir/err.
 verdict() {
-	trouble=
-	[ "$4" -eq "$2" ] || trouble="status $4, not $2"
+	trouble=${5-}
+	[ "$4" -eq "$2" ] || trouble="$trouble status $4, not $2"
 	grep -q -e "$3" "$dir/out" "$dir/err" || [ -z "$3" ] || trouble="$trouble no '$3' in:"
 	result "$1" "$trouble"
 }
@@ -110,6 +110,7 @@ verdict() {
 # begin ARGUMENT...: bufsharectl in the background; end_check is then what check is.
 begin() {
 	: >"$dir/out"
+	began=$(json_verb "$@")
 	"$ctl" "$@" >"$dir/out" 2>"$dir/err" 9>&- &
 	ctl_pid=$!
 }
@@ -118,7 +119,7 @@ end_check() {
 	wait "$ctl_pid"
 	got=$?
 	ctl_pid=
-	verdict "$1" "$2" "$3" "$got"
+	verdict "$1" "$2" "$3" "$got" "$(json_trouble "$began")"
 }
 
 # printed PATTERN: begin's has printed that.

@@ -22,18 +22,42 @@ result() { # NAME TROUBLE: empty is good
 	sed 's/^/# /' "$dir/out" "$dir/err"
 }
 
+# json_verb ARGUMENT...: the verb, as the section JSON of bufsharectl(1) has it.
+json_verb() {
+	verb='' suffix=''
+	for word; do
+		case $word in
+		buffers | show | get | devices | set | reset | share | import | pattern | monitor | top | \
+			release | replay | load | unload | module | doctor | bench | qemu-args)
+			[ -n "$verb" ] || verb=$word
+			;;
+		-c | -bc | --consumers) [ "$verb" != top ] || suffix=' Fl c' ;;
+		esac
+	done
+	echo "$verb$suffix"
+}
+
+# json_trouble VERB: what is wrong with $dir/out if it is JSON.
+json_trouble() {
+	case $1:$(head -c 1 "$dir/out") in
+	?*:{) [ ! -x ./tests/cli/json-keys ] || ./tests/cli/json-keys "${srcdir:-.}/man/bufsharectl.1" \
+		"$1" "$dir/seen" <"$dir/out" ;;
+	esac
+}
+
 # check NAME STATUS PATTERN ARGUMENT...: the exit status, and a pattern of what is printed
 # on either stream.
 check() {
 	name=$1 status=$2 pattern=$3
 	shift 3
+	began= # what runs beside it has its output no more
 	"$ctl" "$@" <"$input" >"$dir/out" 2>"$dir/err"
 	got=$?
 	trouble=
 	[ "$got" -eq "$status" ] || trouble="status $got, not $status"
 	cat "$dir/out" "$dir/err" | grep -q -e "$pattern" || [ -z "$pattern" ] ||
 		trouble="$trouble no '$pattern' in:"
-	result "$name" "$trouble"
+	result "$name" "$trouble$(json_trouble "$(json_verb "$@")")"
 }
 
 # check_out NAME ARGUMENT... <<WANTED: it succeeds, and standard output is exactly this.
@@ -46,7 +70,7 @@ check_out() {
 	trouble=
 	[ "$got" -eq 0 ] || trouble="status $got"
 	cmp -s "$dir/out" "$dir/wanted" || trouble="$trouble other output:"
-	result "$name" "$trouble"
+	result "$name" "$trouble$(json_trouble "$(json_verb "$@")")"
 }
 
 # also NAME PATTERN: the output of the check before matches this too; "!" before it: not.
@@ -61,7 +85,8 @@ also() {
 
 # machine VARIABLE=VALUE...: what bufsharectl-fake runs on.
 machine() {
-	unset FAKE_LABELS FAKE_SUBSYSTEM FAKE_CONSUMERS FAKE_BUFFER FAKE_PRIVILEGED FAKE_DENIED FAKE_REFUSE FAKE_GONE
+	unset FAKE_LABELS FAKE_SUBSYSTEM FAKE_CONSUMERS FAKE_BUFFER FAKE_PRIVILEGED FAKE_DENIED \
+		FAKE_REFUSE FAKE_GONE FAKE_MODULES FAKE_MODPROBE
 	for variable; do
 		# shellcheck disable=SC2163 # it is an assignment
 		export "$variable"

@@ -6,16 +6,21 @@
  * FAKE_LABELS="a b"	devices with these labels; the first has application "org.example"
  * FAKE_SUBSYSTEM=N	their subsystem ids are 0000 and N
  * FAKE_CONSUMERS=N	so many host programs see each buffer, and release it at once
- * FAKE_BUFFER=1	another program shares a framebuffer titled "other" on the first device
+ * FAKE_BUFFER=1	another program shares a framebuffer titled "other" on the first device;
+ *			=lost: the host has dropped it
  * FAKE_PRIVILEGED=1	this program may see others' buffers
  * FAKE_DENIED=1	the nodes may not be opened
  * FAKE_REFUSE=STATUS	the host refuses registrations
  * FAKE_GONE=1		registering fails: the device is gone
+ * FAKE_MODULES=DIR	what is installed for this kernel, as depmod leaves it
+ * FAKE_MODPROBE=FILE	what modprobe.d says
  */
 #include <drm_fourcc.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include <libkmod.h>
 
 #include <bufshare.h>
 
@@ -39,6 +44,8 @@ static void share_other(struct fake_device *dev)
 	    bufshare_buffer_register(other_buffer, "org.example") < 0 ||
 	    bufshare_buffer_update(other_buffer, NULL, 0, NULL) < 0)
 		fake_die("the other program");
+	if (strcmp(getenv("FAKE_BUFFER"), "lost") == 0)
+		fake_host_lose_buffer(dev, bufshare_buffer_get_id(other_buffer), 0);
 }
 
 __attribute__((constructor)) static void begin(void)
@@ -68,6 +75,17 @@ __attribute__((constructor)) static void begin(void)
 			fake_fail_ioctl(dev, DRM_IOCTL_BUFSHARE_REGISTER, ENODEV, -1);
 	}
 	free(labels);
+}
+
+struct kmod_ctx *__real_kmod_new(const char *folder, const char *const *config);
+struct kmod_ctx *__wrap_kmod_new(const char *folder, const char *const *config);
+
+struct kmod_ctx *__wrap_kmod_new(const char *folder, const char *const *config)
+{
+	const char *const files[] = { getenv("FAKE_MODPROBE") ?: "/dev/null", NULL };
+	const char *modules = getenv("FAKE_MODULES");
+
+	return modules ? __real_kmod_new(modules, files) : __real_kmod_new(folder, config);
 }
 
 __attribute__((destructor)) static void end(void)
