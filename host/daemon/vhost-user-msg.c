@@ -182,7 +182,11 @@ static int rem_mem_reg(struct vu *vu, struct vu_message *msg)
 
 static struct vu_queue *find_queue(struct vu *vu, uint64_t index)
 {
-	return index < vu->config.num_queues ? &vu->queues[index] : NULL;
+	if (index < vu->config.num_queues)
+		return &vu->queues[index];
+	log_warn("vhost-user: there is no queue %" PRIu64 ", the device has %u (start QEMU with num_vqs=%u)",
+		 index, vu->config.num_queues, vu->config.num_queues);
+	return NULL;
 }
 
 static int set_vring_num(struct vu *vu, struct vu_message *msg)
@@ -224,20 +228,22 @@ static int set_vring_base(struct vu *vu, struct vu_message *msg)
 	return 0;
 }
 
-/* Stops the queue until it gets a kick descriptor again. There is no way to refuse. */
+/*
+ * Stops the queue until it gets a kick descriptor again. There is no way to refuse: a queue
+ * that we do not have stands where it always stood.
+ */
 static int get_vring_base(struct vu *vu, struct vu_message *msg)
 {
 	struct vu_queue *queue = find_queue(vu, msg->payload.state.index);
-	struct vhost_user_vring_state state;
+	struct vhost_user_vring_state state = { .index = msg->payload.state.index };
 
 	if (!queue)
-		return -EPROTO;
+		return vu_reply(vu, msg->hdr.request, &state, sizeof(state));
 
 	vu_set_kick(queue, -1);
 	vu_stop_if_needed(vu);
 	forget(vu, VU_KEY_VRING_KICK | queue->index, VU_KEY_VRING_KICK | queue->index);
 
-	state.index = queue->index;
 	state.num = vq_get_base(queue->vq);
 	return vu_reply(vu, msg->hdr.request, &state, sizeof(state));
 }

@@ -248,16 +248,6 @@ static void test_vring_fd_contradicts_itself(void **state)
 	}
 }
 
-/* There is nothing that could be replied. */
-static void test_base_of_no_queue(void **state)
-{
-	struct fixture *f = *state;
-	union message_payload p = { .state = { 2, 0 } };
-
-	message_connect(f);
-	send_contradiction(f, VHOST_USER_GET_VRING_BASE, &p, 8, 0);
-}
-
 /* A message that is wrong when the device runs stops it first. */
 static void test_malformed_while_running(void **state)
 {
@@ -422,7 +412,6 @@ int main(void)
 	add_test("table contradicts itself", NULL, test_table_contradicts_itself);
 	add_test("config contradicts itself", NULL, test_config_contradicts_itself);
 	add_test("vring fd contradicts itself", NULL, test_vring_fd_contradicts_itself);
-	add_test("base of no queue", NULL, test_base_of_no_queue);
 	add_test("malformed while running", NULL, test_malformed_while_running);
 	add_test("out of descriptors", NULL, test_out_of_fds);
 	add_test("noise", NULL, test_noise);

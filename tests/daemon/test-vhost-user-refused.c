@@ -63,6 +63,25 @@ static void test_no_such_queue(void **state)
 	expect_unchanged(f);
 }
 
+/* There is no way to refuse that: it stands where it always stood. */
+static void test_base_of_no_queue(void **state)
+{
+	const uint32_t indexes[] = { 2, 255, 256, UINT32_MAX };
+	struct fixture *f = *state;
+	size_t i;
+
+	ff_start(f->ff);
+	for (i = 0; i < ARRAY_SIZE(indexes); i++) {
+		struct vhost_user_vring_state queue = { indexes[i], 1 };
+
+		ff_message(f->ff, VHOST_USER_GET_VRING_BASE, 0, &queue, sizeof(queue), NULL, 0);
+		ff_reply(f->ff, VHOST_USER_GET_VRING_BASE, &queue, sizeof(queue));
+		assert_int_equal(queue.index, indexes[i]);
+		assert_int_equal(queue.num, 0);
+	}
+	fixture_echo(f);
+}
+
 static void test_features(void **state)
 {
 	struct fixture *f = *state;
@@ -324,6 +343,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		FIXTURE_TEST(test_no_such_queue),
+		FIXTURE_TEST(test_base_of_no_queue),
 		FIXTURE_TEST(test_features),
 		FIXTURE_TEST(test_queue_sizes),
 		FIXTURE_TEST(test_alignment),
