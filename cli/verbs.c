@@ -81,15 +81,17 @@ const struct verb verbs[] = {
 		    OPTION_GUEST }),
 	  cmd_capture_guest, cmd_capture_host, COMPLETE_BUFFER_FILE },
 
-	{ "record", "FILE|-", "write all that happens to a file, for replay in a guest",
+	{ "record", "FILE|-", "write all that happens to a file, for replay",
 	  OPTIONS({ 'a', "application", "PATTERN", "of which buffers (*)" },
 		  { 'n', "updates", "N", "end after that many updates" },
 		  { 'i', "idle-timeout", "SECONDS", "end when nothing came for that long" }),
 	  NULL, cmd_record, COMPLETE_FILE },
 
 	{ "replay", "FILE|-", "share again what was recorded, at the same pace",
-	  OPTIONS({ 's', "speed", "N", "that many times as fast (1)" }),
-	  cmd_replay, NULL, COMPLETE_FILE },
+	  OPTIONS({ 's', "speed", "N", "that many times as fast (1)" },
+		  { 'w', "wait", NULL, "begin when a program sees the first buffer", OPTION_HOST },
+		  { 'k', "hold", NULL, "stay after the end, until interrupted", OPTION_HOST }),
+	  cmd_replay_guest, cmd_replay_host, COMPLETE_FILE },
 
 	{ "release", "ID", "take updates of a buffer and give them back",
 	  OPTIONS({ 'n', "count", "N", "end after that many (1)" },
