@@ -23,6 +23,7 @@ static void buffer_release(struct kref *ref)
 	spin_unlock(&bdev->lock);
 
 	bufshare_request_put(buf->unregister);
+	bufshare_request_put(buf->update);
 	drm_gem_object_put(buf->obj);
 	mutex_destroy(&buf->props_mutex);
 	kfree(buf->props);
@@ -45,7 +46,7 @@ static void make_gone_locked(struct bufshare_buffer *buf)
 	buf->file = NULL;
 	list_del_init(&buf->file_link);
 	list_del_init(&buf->bo_link);
-	bufshare_update_gone_locked(buf);
+	bufshare_cycle_gone_locked(buf);
 	list_for_each_entry_safe(ev, next, &buf->events, link) {
 		list_del_init(&ev->link);
 		bufshare_event_cancel(buf->bdev, ev);
@@ -174,7 +175,9 @@ static struct bufshare_buffer *buffer_new(struct bufshare_device *bdev, struct d
 	buf->obj = obj;
 
 	buf->unregister = bufshare_command_unregister(bdev);
-	if (!buf->unregister || copy_props(buf, props, args->properties_size)) {
+	buf->update = bufshare_cycle_request_new(bdev);
+	if (!buf->unregister || !buf->update ||
+	    copy_props(buf, props, args->properties_size)) {
 		bufshare_buffer_put(buf);
 		return NULL;
 	}
@@ -558,9 +561,9 @@ void bufshare_buffer_lose_locked(struct bufshare_buffer *buf, u32 reason)
 		return;
 
 	buf->state = BUFSHARE_LOST;
-	bufshare_update_cancel_locked(buf);
+	bufshare_cycle_cancel_locked(buf);
 	if (buf->released < buf->seq)
-		bufshare_update_released_locked(buf, buf->seq, DRM_BUFSHARE_RELEASED_HOST_GONE);
+		bufshare_cycle_released_locked(buf, buf->seq, DRM_BUFSHARE_RELEASED_HOST_GONE);
 	bufshare_event_send_locked(buf->file, DRM_BUFSHARE_EVENT_BUFFER_LOST, buf, 0, 0, reason);
 }
 

@@ -153,6 +153,7 @@ static struct bufshare_device *device_new(struct virtio_device *vdev)
 	INIT_LIST_HEAD(&bdev->backlog);
 	INIT_LIST_HEAD(&bdev->in_flight);
 	INIT_LIST_HEAD(&bdev->ended);
+	INIT_LIST_HEAD(&bdev->stock);
 	INIT_LIST_HEAD(&bdev->released);
 	INIT_LIST_HEAD(&bdev->files);
 	xa_init(&bdev->buffers);
@@ -221,7 +222,7 @@ static void bufshare_remove(struct virtio_device *vdev)
 	drm_dev_unplug(bdev->drm);
 	bufshare_sysfs_remove(bdev);
 	bufshare_vq_stop(bdev);
-	bufshare_update_stop(bdev);
+	bufshare_cycle_stop(bdev);
 	bufshare_files_lost(bdev);
 	bufshare_vq_fini(bdev);
 	bufshare_buffer_drop_all(bdev);

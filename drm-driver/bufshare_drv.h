@@ -3,13 +3,15 @@
  * The driver of the virtio-bufshare device.
  *
  * A program's call goes from bufshare_ioctl.c, which copies and checks, to a registration
- * (bufshare_buffer.c, bufshare_command.c, bufshare_update.c and its fences in
- * bufshare_fence.c), and as a request
+ * (bufshare_buffer.c, bufshare_command.c; bufshare_update.c and bufshare_cycle.c, with its
+ * fences in bufshare_fence.c), and as a request
  * (bufshare_request.c) over the control queue (bufshare_vq.c). What comes back is an answer to
  * a request, or an event of the device (bufshare_event.c), which may become an event of a file.
  *
  * Locks, outermost first:
  *
+ * - bufshare_updates.mutex: one UPDATE call of a file at a time. Held while the program's
+ *   memory is read, and by nobody else.
  * - bufshare_buffer.props_mutex: one program at a time works on the properties of a buffer,
  *   and may wait for the device. Nothing that must make progress takes it.
  * - bufshare_device.lock: all state that changes, of the queues, files and registrations. A
@@ -47,6 +49,7 @@ struct dma_fence_chain;
 struct drm_syncobj;
 struct vfsmount;
 struct virtqueue;
+struct bufshare_updates;
 
 /* The largest pieces of commands: what the kernel still has when memory is in pieces. */
 #define BUFSHARE_MAX_PIECE_ORDER PAGE_ALLOC_COSTLY_ORDER
@@ -126,6 +129,9 @@ struct bufshare_counters {
  * @backlog: requests that wait for room, in order
  * @in_flight: requests in @ctrl_vq
  * @ended: requests that end without an answer
+ * @stock: requests for updates to come
+ * @num_stock: how many
+ * @max_stock: there may be so many; constant
  * @released: struct bufshare_release, to be signalled
  * @stamp: of the request that was sent last
  * @files: struct bufshare_file
@@ -165,6 +171,9 @@ struct bufshare_device {
 	struct list_head backlog;
 	struct list_head in_flight;
 	struct list_head ended;
+	struct list_head stock;
+	unsigned int num_stock;
+	unsigned int max_stock;
 	struct list_head released;
 	u64 stamp;
 	struct list_head files;
@@ -200,6 +209,7 @@ enum bufshare_standing {
  * @lost: DEVICE_LOST, reserved
  * @standing: reserved; NULL from when one is sent until there is room again
  * @owed: a standing event that was due when there was neither room nor memory
+ * @updates: for its UPDATE calls, with a lock of its own; constant
  */
 struct bufshare_file {
 	struct bufshare_device *bdev;
@@ -210,6 +220,7 @@ struct bufshare_file {
 	struct bufshare_event *lost;
 	struct bufshare_event *standing[BUFSHARE_NUM_STANDING];
 	bool owed[BUFSHARE_NUM_STANDING];
+	struct bufshare_updates *updates;
 };
 
 /* A GEM object. */
@@ -227,6 +238,12 @@ enum bufshare_state {
 
 struct bufshare_request;
 struct bufshare_wait;
+
+/* The UPDATE command, with room for all damage that later updates may add. */
+struct bufshare_update_command {
+	struct virtio_bufshare_update update;
+	struct virtio_bufshare_rect rects[VIRTIO_BUFSHARE_MAX_DAMAGE];
+};
 
 /* A point of a syncobj, to be signalled when an update is released. */
 struct bufshare_release {
@@ -263,6 +280,7 @@ struct bufshare_release {
  * @seq: of the newest update
  * @sent: the device was told of updates up to this one
  * @released: updates up to this one are released
+ * @update: the request for the next update, or @pending; NULL: it cannot have any more
  * @pending: the update that waits in the backlog
  * @waiting: updates before that one, in order, of which the first waits for its fences
  * @num_waiting: how many
@@ -306,6 +324,7 @@ struct bufshare_buffer {
 	u64 seq;
 	u64 sent;
 	u64 released;
+	struct bufshare_request *update;
 	struct bufshare_request *pending;
 	struct list_head waiting;
 	u32 num_waiting;
@@ -328,7 +347,7 @@ struct bufshare_buffer {
  * struct bufshare_request - a command and its answer
  * @ref: one is the queue's, from the submission until @answered was called
  * @bdev: its device
- * @link: in the line of a buffer, in the backlog, in flight, or ended
+ * @link: in the line of a buffer, in the backlog, in flight, ended, or in stock
  * @batch: for whoever waits for many
  * @done: @result is there
  * @buffer: the registration it is about, a reference; or NULL
@@ -342,6 +361,7 @@ struct bufshare_buffer {
  * @resp_min: bytes of the shortest answer that says OK
  * @used: bytes that the device says it wrote
  * @wait: for the fences of an update; NULL when there is nothing to wait for
+ * @spare: of an update that waits for fences: the request for the one behind it
  * @scratch: memory that @answered needs, freed with the request
  * @queued: in the backlog, where it can be withdrawn
  * @keep: it is never withdrawn
@@ -375,6 +395,7 @@ struct bufshare_request {
 	u32 resp_min;
 	u32 used;
 	struct bufshare_wait *wait;
+	struct bufshare_request *spare;
 	void *scratch;
 	bool queued;
 	bool keep;
@@ -462,13 +483,26 @@ int bufshare_command_set_props(struct bufshare_buffer *buf, const char *changes,
 int bufshare_command_get_props(struct bufshare_buffer *buf, char *block, size_t *size);
 
 /* bufshare_update.c */
-int bufshare_update(struct bufshare_file *bfile, struct drm_bufshare_update_entry *entries,
+struct bufshare_updates *bufshare_updates_new(void);
+void bufshare_updates_free(struct bufshare_updates *all);
+int bufshare_update(struct bufshare_file *bfile, struct drm_bufshare_update_entry __user *user,
 		    u32 count);
-void bufshare_update_released_locked(struct bufshare_buffer *buf, u64 seq, u32 flags);
-void bufshare_update_advance_locked(struct bufshare_buffer *buf);
-void bufshare_update_cancel_locked(struct bufshare_buffer *buf);
-void bufshare_update_gone_locked(struct bufshare_buffer *buf);
-void bufshare_update_stop(struct bufshare_device *bdev);
+
+/* bufshare_cycle.c */
+struct bufshare_request *bufshare_cycle_request_new(struct bufshare_device *bdev);
+bool bufshare_cycle_recycle(struct bufshare_request *req);
+int bufshare_cycle_init(struct bufshare_device *bdev, unsigned int max_stock);
+void bufshare_cycle_fini(struct bufshare_device *bdev);
+bool bufshare_cycle_may_send_locked(struct bufshare_request *req);
+void bufshare_cycle_ended_locked(struct bufshare_request *req);
+bool bufshare_cycle_may_add_locked(const struct bufshare_buffer *buf);
+bool bufshare_cycle_add_locked(struct bufshare_buffer *buf, struct bufshare_request *fenced,
+			       const struct bufshare_update_command *cmd);
+void bufshare_cycle_advance_locked(struct bufshare_buffer *buf);
+void bufshare_cycle_cancel_locked(struct bufshare_buffer *buf);
+void bufshare_cycle_gone_locked(struct bufshare_buffer *buf);
+void bufshare_cycle_stop(struct bufshare_device *bdev);
+void bufshare_cycle_released_locked(struct bufshare_buffer *buf, u64 seq, u32 flags);
 
 /* bufshare_fence.c */
 struct bufshare_wait *bufshare_fence_get(struct bufshare_file *bfile, struct drm_gem_object *obj,
@@ -507,6 +541,7 @@ extern unsigned int bufshare_timeout_ms;
 void bufshare_bad_message(struct bufshare_device *bdev, const char *what, u64 value);
 struct bufshare_request *bufshare_request_new(struct bufshare_device *bdev, u32 type,
 					      size_t cmd_size, u32 resp_size, u32 resp_min);
+void bufshare_request_renew(struct bufshare_request *req);
 void bufshare_request_trim(struct bufshare_request *req, size_t cmd_size);
 struct bufshare_request *bufshare_request_get(struct bufshare_request *req);
 void bufshare_request_put(struct bufshare_request *req);

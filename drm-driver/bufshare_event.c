@@ -190,7 +190,7 @@ static const char *handle_released(struct bufshare_buffer *buf, u64 seq, u32 fla
 		return NULL;
 	if (seq <= buf->released || seq > buf->sent)
 		return "release of an update that is not out";
-	bufshare_update_released_locked(buf, seq, flags & BUFSHARE_RELEASED_FLAGS);
+	bufshare_cycle_released_locked(buf, seq, flags & BUFSHARE_RELEASED_FLAGS);
 	return NULL;
 }
 
@@ -295,6 +295,7 @@ static void file_free(struct bufshare_file *bfile)
 	bufshare_event_cancel(bfile->bdev, bfile->lost);
 	for (i = 0; i < BUFSHARE_NUM_STANDING; i++)
 		bufshare_event_cancel(bfile->bdev, bfile->standing[i]);
+	bufshare_updates_free(bfile->updates);
 	kfree(bfile);
 }
 
@@ -312,6 +313,9 @@ int bufshare_file_open(struct drm_device *drm, struct drm_file *drm_file)
 	bfile->bdev = bdev;
 	bfile->drm_file = drm_file;
 	INIT_LIST_HEAD(&bfile->buffers);
+	bfile->updates = bufshare_updates_new();
+	if (!bfile->updates)
+		goto err_free;
 	bfile->lost = file_event_new(bfile, DRM_BUFSHARE_EVENT_DEVICE_LOST);
 	if (!bfile->lost)
 		goto err_free;

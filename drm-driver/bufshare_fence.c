@@ -55,7 +55,7 @@ static void wait_work(struct work_struct *work)
 	req = wait->req;
 	if (req) {
 		req->wait = NULL;
-		bufshare_update_advance_locked(req->buffer);
+		bufshare_cycle_advance_locked(req->buffer);
 	}
 	spin_unlock(&wait->bdev->lock);
 	wait_free(wait);

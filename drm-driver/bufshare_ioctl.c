@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /*
- * The calls of programs: everything is copied and checked here, and nothing else is done.
- * bufshare_drm.h says what they do.
+ * The calls of programs: everything but updates is copied and checked here, and nothing else
+ * is done. bufshare_drm.h says what they do.
  */
 #include <linux/capability.h>
 #include <linux/overflow.h>
@@ -291,26 +291,10 @@ static int get_properties_ioctl(struct drm_device *drm, void *data, struct drm_f
 static int update_ioctl(struct drm_device *drm, void *data, struct drm_file *file)
 {
 	struct drm_bufshare_update *args = data;
-	void __user *user = u64_to_user_ptr(args->updates);
-	struct drm_bufshare_update_entry *entries;
-	size_t size;
-	int ret;
 
 	if (args->flags || !args->count || args->count > DRM_BUFSHARE_MAX_UPDATES)
 		return -EINVAL;
-	size = array_size(args->count, sizeof(*entries));
-	entries = memdup_user(user, size);
-	if (IS_ERR(entries))
-		return PTR_ERR(entries);
-
-	/* Where the results cannot be written, nothing is to be done at all. */
-	ret = copy_to_user(user, entries, size) ? -EFAULT : 0;
-	if (!ret)
-		ret = bufshare_update(file->driver_priv, entries, args->count);
-	if (!ret && copy_to_user(user, entries, size))
-		ret = -EFAULT;
-	kfree(entries);
-	return ret;
+	return bufshare_update(file->driver_priv, u64_to_user_ptr(args->updates), args->count);
 }
 
 static struct bufshare_buffer *get_by_handle(struct drm_file *file, u32 handle)

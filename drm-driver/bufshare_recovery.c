@@ -54,8 +54,8 @@ static void begin(struct bufshare_device *bdev, u64 *epoch)
 	*epoch = bdev->epoch;
 	xa_for_each(&bdev->buffers, id, buf) {
 		if (buf->state == BUFSHARE_LIVE && buf->released < buf->sent)
-			bufshare_update_released_locked(buf, buf->sent,
-							DRM_BUFSHARE_RELEASED_HOST_GONE);
+			bufshare_cycle_released_locked(buf, buf->sent,
+						       DRM_BUFSHARE_RELEASED_HOST_GONE);
 	}
 	spin_unlock(&bdev->lock);
 }

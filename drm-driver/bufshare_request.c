@@ -196,6 +196,21 @@ err_free_cmd:
 	return NULL;
 }
 
+/* As new, but for the command. Nobody has a reference. */
+void bufshare_request_renew(struct bufshare_request *req)
+{
+	kref_init(&req->ref);
+	INIT_LIST_HEAD(&req->link);
+	reinit_completion(&req->done);
+	req->buffer = NULL;
+	req->queued = false;
+	req->retried = false;
+	req->stamp = 0;
+	req->result = 0;
+	req->status = 0;
+	req->detail = 0;
+}
+
 /* The command is shorter than it might have been. */
 void bufshare_request_trim(struct bufshare_request *req, size_t cmd_size)
 {
@@ -209,6 +224,10 @@ static void request_release(struct kref *ref)
 
 	if (req->buffer)
 		bufshare_buffer_put(req->buffer);
+	bufshare_request_put(req->spare);
+	req->spare = NULL;
+	if (req->type == VIRTIO_BUFSHARE_CMD_UPDATE && bufshare_cycle_recycle(req))
+		return;
 	kfree(req->scratch);
 	kvfree(req->cmd);
 	kfree(req->resp);
@@ -294,6 +313,7 @@ void bufshare_end_locked(struct bufshare_request *req, int result)
 	lockdep_assert_held(&bdev->lock);
 	req->queued = false;
 	req->result = result;
+	bufshare_cycle_ended_locked(req);
 	list_move_tail(&req->link, &bdev->ended);
 	bufshare_kick_locked(bdev);
 }
@@ -312,8 +332,11 @@ void bufshare_flush_locked(struct bufshare_device *bdev)
 	list_for_each_entry_safe(req, next, &bdev->backlog, link) {
 		if (bdev->recovery != BUFSHARE_RECOVERY_NONE && !req->urgent)
 			break;
+		if (!bufshare_cycle_may_send_locked(req))
+			break;
 		ret = ring_add(req);
-		if (ret == -ENOSPC)
+		/* What is in flight makes room when it is answered. */
+		if (ret == -ENOSPC || (ret == -ENOMEM && !list_empty(&bdev->in_flight)))
 			break;
 		if (ret) {
 			bufshare_end_locked(req, ret);

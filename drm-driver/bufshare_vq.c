@@ -10,6 +10,9 @@
 
 #define BUFSHARE_NUM_EVENTS	64
 
+/* Updates in flight, if the queue takes as many. */
+#define BUFSHARE_MAX_STOCK	128
+
 /* Events taken in one go, so that a device cannot keep the worker to itself. */
 #define BUFSHARE_EVENT_BATCH	256
 
@@ -36,7 +39,6 @@ static void handle_answers(struct bufshare_device *bdev)
 				list_move_tail(&req->link, &answered);
 			}
 		} while (!virtqueue_enable_cb(bdev->ctrl_vq));
-		bufshare_flush_locked(bdev);
 	}
 	list_splice_tail_init(&bdev->ended, &ended);
 	spin_unlock(&bdev->lock);
@@ -50,15 +52,15 @@ static void handle_answers(struct bufshare_device *bdev)
 			continue;
 		bufshare_request_finish(req, result);
 	}
-	if (failed) {
-		spin_lock(&bdev->lock);
-		bdev->counters.failed += failed;
-		spin_unlock(&bdev->lock);
-	}
 	list_for_each_entry_safe(req, next, &ended, link) {
 		list_del_init(&req->link);
 		bufshare_request_finish(req, req->result);
 	}
+	/* Now there is room in the queue, and the stock has the requests for updates again. */
+	spin_lock(&bdev->lock);
+	bdev->counters.failed += failed;
+	bufshare_flush_locked(bdev);
+	spin_unlock(&bdev->lock);
 }
 
 /* Gives the device a buffer for an event. */
@@ -226,10 +228,15 @@ int bufshare_vq_init(struct bufshare_device *bdev)
 		goto err_destroy_wq;
 
 	set_limits(bdev);
+	ret = bufshare_cycle_init(bdev, min_t(unsigned int, BUFSHARE_MAX_STOCK,
+					      virtqueue_get_vring_size(bdev->ctrl_vq)));
+	if (ret)
+		goto err_fini_cycle;
+
 	bdev->events = kcalloc(bdev->num_events, sizeof(*bdev->events), GFP_KERNEL);
 	ret = -ENOMEM;
 	if (!bdev->events)
-		goto err_delete_queues;
+		goto err_fini_cycle;
 
 	virtio_device_ready(bdev->vdev);
 	bdev->running = true;
@@ -242,7 +249,8 @@ err_stop:
 	bufshare_vq_stop(bdev);
 	bufshare_vq_fini(bdev);
 	return ret;
-err_delete_queues:
+err_fini_cycle:
+	bufshare_cycle_fini(bdev);
 	delete_queues(bdev);
 err_destroy_wq:
 	destroy_workqueue(bdev->wq);
@@ -289,6 +297,7 @@ void bufshare_vq_fini(struct bufshare_device *bdev)
 		list_del_init(&req->link);
 		bufshare_request_finish(req, -ENODEV);
 	}
+	bufshare_cycle_fini(bdev);
 
 	kfree(bdev->events);
 	bdev->events = NULL;

@@ -30,7 +30,9 @@ struct state {
 	int fence;
 	uint32_t handle;
 	uint32_t syncobj;
-	uint64_t id; /* registered */
+	uint64_t id, id2; /* registered */
+	uint64_t waiting; /* its update waits for a fence of the timeline */
+	int timeline;
 	void *mem;
 };
 
@@ -141,7 +143,7 @@ static void check_register(struct state *s, int result)
 	struct drm_bufshare_list args = { 0 };
 
 	expect_ok(call(s->fd, DRM_IOCTL_BUFSHARE_LIST, &args));
-	expect(result == -EFAULT || args.count == (result ? 1 : 2));
+	expect(result == -EFAULT || args.count == (result ? 3 : 4));
 }
 
 static int call_unregister(struct state *s)
@@ -188,6 +190,42 @@ static void check_update(struct state *s, int result)
 	expect(result == -EFAULT || seq == (result ? 1 : 2));
 	while (seq--)
 		expect_event(s->fd, DRM_BUFSHARE_EVENT_RELEASED, s->id);
+}
+
+static int call_update_behind(struct state *s)
+{
+	struct drm_bufshare_update_entry entry = update_entry(s->waiting);
+
+	return update(s->fd, &entry, 1);
+}
+
+/* Both are released when the fence is signalled, whatever failed. */
+static void check_update_behind(struct state *s, int result)
+{
+	uint64_t seq = get_info(s->fd, s->waiting).seq;
+
+	expect(result == -EFAULT || seq == (result ? 1 : 2));
+	timeline_advance(s->timeline, 1);
+	while (get_info(s->fd, s->waiting).released < seq)
+		usleep(1000);
+}
+
+static int call_update_many(struct state *s)
+{
+	struct drm_bufshare_rect rect = { 0, 0, 1, 1 };
+	struct drm_bufshare_update_entry entries[] = { update_entry(s->id), update_entry(s->id2) };
+
+	entries[1].damage = (uintptr_t)&rect;
+	entries[1].num_damage = 1;
+	return update(s->fd, entries, 2);
+}
+
+static void check_update_many(struct state *s, int result)
+{
+	uint64_t seq = get_info(s->fd, s->id).seq, seq2 = get_info(s->fd, s->id2).seq;
+
+	expect(seq == seq2 + 1 && (seq2 == 0 || seq2 == 1));
+	expect(result == -EFAULT || seq2 == (result ? 0 : 1));
 }
 
 static int call_update_fences(struct state *s)
@@ -325,12 +363,20 @@ static struct state state_new(void)
 
 	s.handle = create(s.fd, MEMORY);
 	s.id = register_new(s.fd, 4096);
+	s.id2 = register_new(s.fd, 4096);
+	s.waiting = register_new(s.fd, 4096);
+	s.timeline = timeline_new();
 	s.buf = heap_buffer();
 	expect(drmSyncobjCreate(s.fd, DRM_SYNCOBJ_CREATE_SIGNALED, &s.syncobj) == 0);
 	expect(drmSyncobjExportSyncFile(s.fd, s.syncobj, &s.fence) == 0);
 	s.mem = mmap(NULL, MEMORY, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	expect(s.mem != MAP_FAILED);
 	memset(s.mem, 1, MEMORY);
+	entry = update_entry(s.waiting);
+	entry.flags = DRM_BUFSHARE_UPDATE_IN_FENCE_FD;
+	entry.in_fence_fd = fence_new(s.timeline, 1);
+	expect_ok(update(s.fd, &entry, 1));
+	close(entry.in_fence_fd);
 	entry = update_entry(s.id);
 	expect_ok(update(s.fd, &entry, 1));
 	while (get_info(s.fd, s.id).released < 1)
@@ -341,6 +387,7 @@ static struct state state_new(void)
 static void state_end(struct state *s)
 {
 	munmap(s->mem, MEMORY);
+	close(s->timeline);
 	close(s->fence);
 	close(s->fd);
 	close(s->other);
@@ -408,7 +455,9 @@ FAULT_TEST(register, check_register, MAY_FAIL)
 FAULT_TEST(unregister, NULL, MUST_NOT_FAIL)
 FAULT_TEST(set, NULL, MAY_FAIL)
 FAULT_TEST(get, NULL, MAY_FAIL)
-FAULT_TEST(update, check_update, MAY_FAIL)
+FAULT_TEST(update, check_update, MUST_NOT_FAIL)
+FAULT_TEST(update_many, check_update_many, MUST_NOT_FAIL)
+FAULT_TEST(update_behind, check_update_behind, MUST_NOT_FAIL)
 FAULT_TEST(update_fences, check_update, MAY_FAIL)
 FAULT_TEST(info, NULL, MAY_FAIL)
 FAULT_TEST(list, NULL, MAY_FAIL)
@@ -425,6 +474,64 @@ static void fault_import(void)
 	if (access("/dev/dma_heap/system", F_OK) < 0)
 		skip("this kernel has no heap of dma-bufs");
 	each_fault(call_import, NULL, MAY_FAIL);
+}
+
+/* ---- without any memory ---- */
+
+/* From now on, as far as allocations may fail. To be ended without one. */
+static int fail_all(void)
+{
+	static const char * const kinds[] = { "failslab", "fail_page_alloc" };
+	int fd = open("/proc/self/make-it-fail", O_WRONLY | O_CLOEXEC);
+	char path[128];
+	size_t i;
+
+	expect(fd >= 0);
+	for (i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		snprintf(path, sizeof(path), FAULTS "%s/task-filter", kinds[i]);
+		set_file(path, "Y");
+		snprintf(path, sizeof(path), FAULTS "%s/times", kinds[i]);
+		set_file(path, "-1");
+		snprintf(path, sizeof(path), FAULTS "%s/probability", kinds[i]);
+		set_file(path, "100");
+	}
+	expect(write(fd, "1", 1) == 1);
+	return fd;
+}
+
+static void fail_no_more(int fd)
+{
+	expect(write(fd, "0", 1) == 1);
+	close(fd);
+	set_file(FAULTS "failslab/probability", "0");
+	set_file(FAULTS "failslab/task-filter", "N");
+	set_file(FAULTS "fail_page_alloc/probability", "0");
+	set_file(FAULTS "fail_page_alloc/task-filter", "N");
+}
+
+/* An update takes no memory that it could not do without, however many there are. */
+static void update_without_memory(void)
+{
+	int fd = open_node(node.render), failing, i, created, result = 0;
+	struct drm_bufshare_create args = { .size = MEMORY };
+	struct drm_bufshare_update_entry entries[] = {
+		update_entry(register_new(fd, 4096)), update_entry(register_new(fd, 4096)),
+	};
+	struct drm_bufshare_event event;
+
+	set_up_faults();
+	failing = fail_all();
+	created = call(fd, DRM_IOCTL_BUFSHARE_CREATE, &args);
+	for (i = 0; i < 500 && !result; i++)
+		result = update(fd, entries, 2);
+	fail_no_more(failing);
+	expect_result(created, -ENOMEM);
+	expect_ok(result);
+	for (i = 0; i < 500 && get_info(fd, entries[1].id).released < 500; i++)
+		usleep(10000);
+	expect(get_info(fd, entries[0].id).released == 500);
+	expect(get_info(fd, entries[1].id).released == 500);
+	expect(read_event(fd, 0, &event));
 }
 
 /* ---- the driver's threads ---- */
@@ -490,7 +597,10 @@ const struct test fault_tests[] = {
 	{ "fault: SET_PROPERTIES", fault_set },
 	{ "fault: GET_PROPERTIES", fault_get },
 	{ "fault: UPDATE", fault_update },
+	{ "fault: UPDATE of two buffers", fault_update_many },
+	{ "fault: UPDATE behind one that waits", fault_update_behind },
 	{ "fault: UPDATE with fences", fault_update_fences },
+	{ "fault: UPDATE without any memory", update_without_memory },
 	{ "fault: INFO", fault_info },
 	{ "fault: LIST", fault_list },
 	{ "fault: RESET", fault_reset },

@@ -235,6 +235,7 @@ struct drm_bufshare_rect {
  * Fields without their flag are zero. Fences need FEATURE_FENCES (-EOPNOTSUPP).
  * A fence to wait for must be there already (-EINVAL). Of each buffer at most
  * MAX_OUTSTANDING updates wait, and as many have a release syncobj (-EBUSY).
+ * Only fences and release syncobjs can fail for lack of memory (-ENOMEM).
  */
 struct drm_bufshare_update_entry {
 	__u64 id;
