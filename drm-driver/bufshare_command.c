@@ -241,12 +241,14 @@ static void set_props_answered(struct bufshare_request *req)
 	spin_lock(&bdev->lock);
 	swap(buf->props, block);
 	buf->props_size = size;
+	if (req->tell_owner && buf->state == BUFSHARE_LIVE)
+		bufshare_event_send_locked(buf->file, DRM_BUFSHARE_EVENT_PROPERTIES, buf, 0, 0, 0);
 	spin_unlock(&bdev->lock);
 	kfree(block);
 }
 
-static int set_props(struct bufshare_buffer *buf, struct bufshare_request *req,
-		     const char *changes, size_t size)
+static int set_props(struct bufshare_buffer *buf, struct bufshare_file *by,
+		     struct bufshare_request *req, const char *changes, size_t size)
 {
 	struct virtio_bufshare_set_properties *cmd = req->cmd;
 	struct bufshare_device *bdev = req->bdev;
@@ -261,6 +263,7 @@ static int set_props(struct bufshare_buffer *buf, struct bufshare_request *req,
 	spin_lock(&bdev->lock);
 	if (buf->state != BUFSHARE_LIVE)
 		ret = buf->state == BUFSHARE_LOST ? -ESTALE : -ENOENT;
+	req->tell_owner = buf->file != by;
 	new_size = buf->props_size;
 	memcpy(req->scratch, buf->props, new_size);
 	spin_unlock(&bdev->lock);
@@ -284,10 +287,12 @@ static int set_props(struct bufshare_buffer *buf, struct bufshare_request *req,
 /**
  * bufshare_command_set_props - change the guest's properties, and wait for the device
  * @buf: the registration
+ * @by: the file that does; another one that registered it gets an event
  * @changes: a checked block
  * @size: bytes of it
  */
-int bufshare_command_set_props(struct bufshare_buffer *buf, const char *changes, size_t size)
+int bufshare_command_set_props(struct bufshare_buffer *buf, struct bufshare_file *by,
+			       const char *changes, size_t size)
 {
 	struct bufshare_request *req;
 	int ret;
@@ -301,7 +306,7 @@ int bufshare_command_set_props(struct bufshare_buffer *buf, const char *changes,
 
 	ret = mutex_lock_killable(&buf->props_mutex);
 	if (!ret) {
-		ret = set_props(buf, req, changes, size);
+		ret = set_props(buf, by, req, changes, size);
 		mutex_unlock(&buf->props_mutex);
 	}
 	bufshare_request_put(req);

@@ -368,6 +368,7 @@ struct bufshare_buffer {
  * @urgent: part of the recovery, not held up by it
  * @retry: sent once more when a restart got in its way
  * @retried: it was
+ * @tell_owner: it is not the file of @buffer that changes its properties
  * @generation: of the epoch it was sent in
  * @stamp: grows with each request that is sent
  * @sent: when it was sent
@@ -402,6 +403,7 @@ struct bufshare_request {
 	bool urgent;
 	bool retry;
 	bool retried;
+	bool tell_owner;
 	u32 generation;
 	u64 stamp;
 	ktime_t sent;
@@ -479,7 +481,8 @@ int bufshare_command_init(struct bufshare_device *bdev, u64 epoch, bool urgent);
 int bufshare_command_ping(struct bufshare_device *bdev, u64 *time_ns);
 bool bufshare_command_props_fit(struct bufshare_device *bdev, const char *block, size_t size,
 				u32 *limit);
-int bufshare_command_set_props(struct bufshare_buffer *buf, const char *changes, size_t size);
+int bufshare_command_set_props(struct bufshare_buffer *buf, struct bufshare_file *by,
+			       const char *changes, size_t size);
 int bufshare_command_get_props(struct bufshare_buffer *buf, char *block, size_t *size);
 
 /* bufshare_update.c */

@@ -220,21 +220,25 @@ static int unregister_ioctl(struct drm_device *drm, void *data, struct drm_file 
 static int set_properties_ioctl(struct drm_device *drm, void *data, struct drm_file *file)
 {
 	struct drm_bufshare_set_properties *args = data;
+	struct bufshare_file *bfile = file->driver_priv;
+	bool all = args->flags & DRM_BUFSHARE_SET_PROPERTIES_ALL;
 	struct bufshare_buffer *buf;
 	char *block;
 	int ret;
 
-	if (args->flags)
+	if (args->flags & ~DRM_BUFSHARE_SET_PROPERTIES_ALL)
 		return -EINVAL;
+	if (all && !capable(CAP_SYS_ADMIN))
+		return -EACCES;
 	block = copy_block(args->properties, args->properties_size,
 			   BUFSHARE_PROPS_GUEST | BUFSHARE_PROPS_REMOVALS);
 	if (IS_ERR(block))
 		return PTR_ERR(block);
 
 	ret = -ENOENT;
-	buf = bufshare_buffer_get(file->driver_priv, args->id, false);
+	buf = bufshare_buffer_get(bfile, args->id, all);
 	if (buf) {
-		ret = bufshare_command_set_props(buf, block, args->properties_size);
+		ret = bufshare_command_set_props(buf, bfile, block, args->properties_size);
 		bufshare_buffer_put(buf);
 	}
 	kfree(block);

@@ -189,7 +189,7 @@ static void do_properties(struct storm *s)
 		.id = id(s),
 		.properties = pointer(s, block),
 		.properties_size = seldom(s) ? (uint32_t)next(s) : 18,
-		.flags = flags(s, 0),
+		.flags = flags(s, DRM_BUFSHARE_SET_PROPERTIES_ALL),
 	};
 	struct drm_bufshare_get_properties get = {
 		.id = id(s),

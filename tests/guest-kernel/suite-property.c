@@ -202,7 +202,7 @@ static void set_wrong(void)
 	int fd = open_node(node.render);
 	uint64_t id = register_new(fd, 4096);
 	struct drm_bufshare_set_properties args = {
-		.id = id, .properties = (uintptr_t)"a=1", .properties_size = 4, .flags = 1,
+		.id = id, .properties = (uintptr_t)"a=1", .properties_size = 4, .flags = 2,
 	};
 
 	expect_result(call(fd, DRM_IOCTL_BUFSHARE_SET_PROPERTIES, &args), -EINVAL);
@@ -255,6 +255,37 @@ static void get_of_other_file(void)
 	expect_result(call(other, DRM_IOCTL_BUFSHARE_GET_PROPERTIES, &args), -ENOENT);
 }
 
+static int set_all(int fd, uint64_t id, const char *block, uint32_t size)
+{
+	struct drm_bufshare_set_properties args = {
+		.id = id, .properties = (uintptr_t)block, .properties_size = size,
+		.flags = DRM_BUFSHARE_SET_PROPERTIES_ALL,
+	};
+
+	return call(fd, DRM_IOCTL_BUFSHARE_SET_PROPERTIES, &args);
+}
+
+static void set_of_other_file(void)
+{
+	int fd = open_node(node.render), other = open_node(node.render);
+	uint64_t id = register_with(fd, BLOCK("a=1\0b=2\0"));
+
+	expect_result(set(other, id, BLOCK("a=3\0")), -ENOENT);
+	expect_ok(set_all(other, id, BLOCK("a=3\0b\0c=\0")));
+	expect_properties(fd, id, BLOCK("a=3\0c=\0"));
+	expect_event(fd, DRM_BUFSHARE_EVENT_PROPERTIES, id);
+
+	/* Who changes their own is not told, with the flag or without it. */
+	expect_ok(set_all(fd, id, BLOCK("a=4\0")));
+	expect_no_event(fd);
+
+	expect_result(set_all(other, id, BLOCK("host.a=1\0")), -EPERM);
+	expect_result(set_all(other, id + 1, BLOCK("a=1\0")), -ENOENT);
+	drop_privileges();
+	expect_result(set_all(other, id, BLOCK("a=5\0")), -EACCES);
+	expect_properties(fd, id, BLOCK("a=4\0c=\0"));
+}
+
 const struct test property_tests[] = {
 	{ "properties: given at the registration", initial },
 	{ "properties: none", none },
@@ -273,6 +304,7 @@ const struct test property_tests[] = {
 	{ "set: too many", set_too_many },
 	{ "set: too much", set_too_much },
 	{ "set: wrong", set_wrong },
+	{ "set: another file's, for the administrator only", set_of_other_file },
 	{ "get: little room", get_little_room },
 	{ "get: wrong", get_wrong },
 	{ "get: another file's, for the administrator only", get_of_other_file },

@@ -410,7 +410,7 @@ static void list_all(void)
 	expect_result(call(other, DRM_IOCTL_BUFSHARE_INFO, &info), -ENOENT);
 }
 
-/* Even the administrator cannot change what another file has registered. */
+/* Not even the administrator changes by accident what another file has registered. */
 static void ownership(void)
 {
 	int fd = open_node(node.render), other = open_node(node.render);

@@ -165,15 +165,18 @@ struct drm_bufshare_unregister {
 	__u32 pad;
 };
 
+#define DRM_BUFSHARE_SET_PROPERTIES_ALL	(1U << 0) /* of any file's buffer; needs CAP_SYS_ADMIN */
+
 /**
  * struct drm_bufshare_set_properties - set and remove properties
  * @id: in
  * @properties: in: pointer to a property block; "name" without "=" removes it
  * @properties_size: in: bytes of the block
- * @flags: in: zero
+ * @flags: in: DRM_BUFSHARE_SET_PROPERTIES_*
  *
  * All of the block takes effect or nothing. Names that begin with "host."
- * belong to the host side (-EPERM).
+ * belong to the host side (-EPERM). If another file registered the buffer, that
+ * one gets EVENT_PROPERTIES.
  */
 struct drm_bufshare_set_properties {
 	__u64 id;
@@ -368,7 +371,7 @@ struct drm_bufshare_user_memory {
 /* Events, read() from the node. Driver events begin at 0x80000000. */
 #define DRM_BUFSHARE_EVENT_RELEASED	0x80000001 /* updates of id up to seq */
 #define DRM_BUFSHARE_EVENT_CONSUMERS	0x80000002 /* value: consumers that see id now */
-#define DRM_BUFSHARE_EVENT_PROPERTIES	0x80000003 /* the host changed properties of id */
+#define DRM_BUFSHARE_EVENT_PROPERTIES	0x80000003 /* others changed properties of id */
 #define DRM_BUFSHARE_EVENT_BUFFER_LOST	0x80000004 /* value: enum virtio_bufshare_reason */
 #define DRM_BUFSHARE_EVENT_RESTARTED	0x80000005 /* the host side came back; all is registered again */
 #define DRM_BUFSHARE_EVENT_DEVICE_LOST	0x80000006 /* the last event of the file */
