@@ -105,7 +105,7 @@ enum bufshare_event_type {
 	BUFSHARE_EVENT_OVERFLOW		= 6, /* events were dropped: look at the buffers' states */
 
 	/* On both sides. */
-	BUFSHARE_EVENT_PROPERTIES	= 16, /* buffer_id: the other side changed properties */
+	BUFSHARE_EVENT_PROPERTIES	= 16, /* buffer_id: others changed properties */
 
 	/* On the host. */
 	BUFSHARE_EVENT_ADDED		= 32, /* buffer_id came into sight; seq: of its contents, 0: none yet; flags */

@@ -173,6 +173,15 @@ int bufshare_device_dup_buffer_properties(struct bufshare_device *dev, uint64_t 
 					  char ***properties);
 
 /*
+ * Sets a property of a registered buffer, whoever registered it, for the administrator
+ * (-EACCES without CAP_SYS_ADMIN); NULL as value removes it, if it is there. Its program
+ * gets BUFSHARE_EVENT_PROPERTIES. Blocks for the host's answer. -EINVAL, -EPERM,
+ * -ENOSPC: as bufshare_buffer_set_property(); -ENOENT: no such id; -ESTALE.
+ */
+int bufshare_device_set_buffer_property(struct bufshare_device *dev, uint64_t id,
+					const char *name, const char *value);
+
+/*
  * Unregisters all buffers that this program registered with the device; with all set,
  * every program's (-EACCES without CAP_SYS_ADMIN), which then get
  * BUFSHARE_EVENT_BUFFER_LOST. Blocks for the host's answer. -ETIMEDOUT.
@@ -262,9 +271,8 @@ int bufshare_buffer_set_property(struct bufshare_buffer *buf, const char *name, 
 
 /*
  * A property of either side. *value is valid until the next call that changes or
- * reads properties of this buffer, or unregisters it. A name that begins with "host." may
- * block for the host's answer while the buffer is registered and the host has changed
- * properties. -ENOENT: no such property.
+ * reads properties of this buffer, or unregisters it. Blocks for the host's answer if a
+ * BUFSHARE_EVENT_PROPERTIES said that others changed properties. -ENOENT: no such property.
  */
 int bufshare_buffer_get_property(struct bufshare_buffer *buf, const char *name, const char **value);
 

@@ -128,8 +128,8 @@ int ioctl_export(const struct bufshare_device *dev, uint32_t handle, int *dmabuf
 int ioctl_import(const struct bufshare_device *dev, int dmabuf, uint32_t *handle);
 int ioctl_register(const struct bufshare_device *dev, struct drm_bufshare_register *reg);
 int ioctl_unregister(const struct bufshare_device *dev, uint64_t id, bool *still_mapped);
-int ioctl_set_properties(const struct bufshare_device *dev, uint64_t id, const char *block,
-			 size_t size);
+int ioctl_set_properties(const struct bufshare_device *dev, bool all, uint64_t id,
+			 const char *block, size_t size);
 int ioctl_get_properties(const struct bufshare_device *dev, uint64_t id, char *block,
 			 size_t *size);
 int ioctl_update(const struct bufshare_device *dev, struct drm_bufshare_update_entry *entries,

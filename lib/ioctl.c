@@ -134,13 +134,14 @@ int ioctl_unregister(const struct bufshare_device *dev, uint64_t id, bool *still
 	return r;
 }
 
-int ioctl_set_properties(const struct bufshare_device *dev, uint64_t id, const char *block,
-			 size_t size)
+int ioctl_set_properties(const struct bufshare_device *dev, bool all, uint64_t id,
+			 const char *block, size_t size)
 {
 	struct drm_bufshare_set_properties args = {
 		.id = id,
 		.properties = (uintptr_t)block,
 		.properties_size = (uint32_t)size,
+		.flags = all ? DRM_BUFSHARE_SET_PROPERTIES_ALL : 0,
 	};
 
 	return call(dev, DRM_IOCTL_BUFSHARE_SET_PROPERTIES, &args);

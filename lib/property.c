@@ -8,7 +8,9 @@
 
 #include "lib/internal.h"
 
-/* After the host changed properties the driver knows better. */
+#define ASSIGNMENT_SIZE (PROPS_NAME_SIZE + PROPS_VALUE_SIZE)
+
+/* After others changed properties the driver knows better. */
 static int refresh(struct bufshare_buffer *buf)
 {
 	char block[2 * DRM_BUFSHARE_MAX_PROPERTIES_SIZE];
@@ -45,7 +47,7 @@ int buffer_set_block(struct bufshare_buffer *buf, const char *block, size_t size
 	if (r == 0)
 		r = props_apply(&props, block, size);
 	if (r == 0 && buf->id)
-		r = ioctl_set_properties(buf->dev, buf->id, block, size);
+		r = ioctl_set_properties(buf->dev, false, buf->id, block, size);
 	if (r < 0) {
 		props_clear(&props);
 		return r;
@@ -55,20 +57,54 @@ int buffer_set_block(struct bufshare_buffer *buf, const char *block, size_t size
 	return 0;
 }
 
-BUFSHARE_EXPORT int bufshare_buffer_set_property(struct bufshare_buffer *buf, const char *name,
-						 const char *value)
+/* A block of one string: "name=value", or "name" where value is NULL. */
+static int write_assignment(char block[ASSIGNMENT_SIZE], size_t *size, const char *name,
+			    const char *value)
 {
-	char block[PROPS_NAME_SIZE + PROPS_VALUE_SIZE];
-	int size;
-
-	if (!buf || !name || !props_name_valid(name) || (value && !props_value_valid(value)))
+	if (!name || !props_name_valid(name) || (value && !props_value_valid(value)))
 		return -EINVAL;
 	if (props_is_host(name))
 		return -EPERM;
+	*size = (size_t)snprintf(block, ASSIGNMENT_SIZE, "%s%s%s", name, value ? "=" : "",
+				 value ? value : "") + 1;
+	return 0;
+}
+
+BUFSHARE_EXPORT int bufshare_buffer_set_property(struct bufshare_buffer *buf, const char *name,
+						 const char *value)
+{
+	char block[ASSIGNMENT_SIZE];
+	size_t size;
+	int r;
+
+	if (!buf)
+		return -EINVAL;
+	r = write_assignment(block, &size, name, value);
+	if (r == 0 && !value)
+		r = refresh(buf);
+	if (r < 0)
+		return r;
 	if (!value && !props_get(&buf->props, name))
 		return -ENOENT;
-	size = snprintf(block, sizeof(block), "%s%s%s", name, value ? "=" : "", value ? value : "");
-	return buffer_set_block(buf, block, (size_t)size + 1);
+	return buffer_set_block(buf, block, size);
+}
+
+BUFSHARE_EXPORT int bufshare_device_set_buffer_property(struct bufshare_device *dev, uint64_t id,
+							const char *name, const char *value)
+{
+	char block[ASSIGNMENT_SIZE];
+	size_t size;
+	int r;
+
+	if (!dev || !id)
+		return -EINVAL;
+	r = write_assignment(block, &size, name, value);
+	if (r == 0)
+		r = ioctl_set_properties(dev, true, id, block, size);
+	/* If it was a buffer of this program, its copy of them is old. */
+	if (r == 0)
+		dev->properties_changed++;
+	return r;
 }
 
 BUFSHARE_EXPORT int bufshare_buffer_get_property(struct bufshare_buffer *buf, const char *name,
@@ -79,8 +115,7 @@ BUFSHARE_EXPORT int bufshare_buffer_get_property(struct bufshare_buffer *buf, co
 
 	if (!buf || !name || !value)
 		return -EINVAL;
-	/* Only the host changes what this program does not know. */
-	r = props_is_host(name) ? refresh(buf) : 0;
+	r = refresh(buf);
 	if (r < 0)
 		return r;
 	found = props_get(&buf->props, name);

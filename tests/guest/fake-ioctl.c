@@ -214,7 +214,7 @@ static struct fake_buffer *own_buffer(struct fake_file *file, uint64_t id)
 	return buf && buf->file == file ? buf : NULL;
 }
 
-static struct fake_buffer *readable_buffer(struct fake_file *file, uint64_t id)
+static struct fake_buffer *any_buffer(struct fake_file *file, uint64_t id)
 {
 	struct fake_buffer *buf = fake_buffer_find(file->dev, id);
 
@@ -357,12 +357,14 @@ static int do_set_properties(struct fake_file *file, void *data)
 	struct fake_buffer *buf;
 	int r;
 
-	if (args->flags)
+	if (args->flags & ~DRM_BUFSHARE_SET_PROPERTIES_ALL)
 		return -EINVAL;
+	if (args->flags && !file->dev->privileged)
+		return -EACCES;
 	r = props_check_block(block, args->properties_size, PROPS_GUEST | PROPS_REMOVALS);
 	if (r < 0)
 		return r;
-	buf = own_buffer(file, args->id);
+	buf = args->flags ? any_buffer(file, args->id) : own_buffer(file, args->id);
 	if (!buf)
 		return -ENOENT;
 	r = props_copy(&props, &buf->props);
@@ -377,13 +379,15 @@ static int do_set_properties(struct fake_file *file, void *data)
 	}
 	props_clear(&buf->props);
 	buf->props = props;
+	if (buf->file != file)
+		fake_send_event(buf->file, DRM_BUFSHARE_EVENT_PROPERTIES, buf, 0, 0, 0);
 	return 0;
 }
 
 static int do_get_properties(struct fake_file *file, void *data)
 {
 	struct drm_bufshare_get_properties *args = data;
-	struct fake_buffer *buf = readable_buffer(file, args->id);
+	struct fake_buffer *buf = any_buffer(file, args->id);
 
 	if (args->flags)
 		return -EINVAL;
@@ -473,7 +477,7 @@ static int do_info(struct fake_file *file, void *data)
 
 	if (args->flags || args->pad || !args->id == !args->handle)
 		return -EINVAL;
-	buf = args->id ? readable_buffer(file, args->id) : by_handle(file, args->handle);
+	buf = args->id ? any_buffer(file, args->id) : by_handle(file, args->handle);
 	if (!buf)
 		return -ENOENT;
 	args->id = buf->id;

@@ -204,6 +204,68 @@ static void test_host_property(void **state)
 	bufshare_buffer_unref(buf);
 }
 
+/* The administrator's: the owner hears of it, and reads what is there now. */
+static void test_set_of_other(void **state)
+{
+	struct guest *g = *state;
+	struct bufshare_buffer *buf = guest_registered(g);
+	uint64_t id = bufshare_buffer_get_id(buf);
+	struct bufshare_device *other;
+	struct bufshare_event event;
+	const char *value;
+
+	assert_int_equal(bufshare_buffer_set_property(buf, "title", "mine"), 0);
+	assert_int_equal(bufshare_buffer_set_property(buf, "old", "1"), 0);
+	assert_int_equal(bufshare_device_new_from_label("desk", &other), 0);
+	assert_int_equal(bufshare_device_set_buffer_property(other, id, "title", "x"), -ENOTCONN);
+	assert_int_equal(bufshare_device_open(other), 0);
+	assert_int_equal(bufshare_device_set_buffer_property(other, id, "title", "x"), -EACCES);
+	assert_int_equal(bufshare_device_read_event(g->dev, &event), -EAGAIN);
+
+	fake_set_privileged(g->fake, true);
+	assert_int_equal(bufshare_device_set_buffer_property(other, id, "title", "theirs"), 0);
+	assert_int_equal(bufshare_device_set_buffer_property(other, id, "old", NULL), 0);
+	assert_int_equal(bufshare_device_read_event(g->dev, &event), 0);
+	assert_int_equal(event.type, BUFSHARE_EVENT_PROPERTIES);
+	assert_int_equal(event.buffer_id, id);
+	assert_int_equal(bufshare_buffer_get_property(buf, "title", &value), 0);
+	assert_string_equal(value, "theirs");
+	assert_int_equal(bufshare_buffer_get_property(buf, "old", &value), -ENOENT);
+
+	/* What came meanwhile can be removed by the owner. */
+	assert_int_equal(bufshare_device_set_buffer_property(other, id, "new", "1"), 0);
+	while (bufshare_device_read_event(g->dev, &event) == 0)
+		;
+	assert_int_equal(bufshare_buffer_set_property(buf, "new", NULL), 0);
+	assert_null(fake_get_property(g->fake, id, "new"));
+
+	/* Their own they may change so too. */
+	assert_int_equal(bufshare_device_set_buffer_property(g->dev, id, "title", "again"), 0);
+	assert_int_equal(bufshare_device_read_event(g->dev, &event), -EAGAIN);
+	assert_int_equal(bufshare_buffer_get_property(buf, "title", &value), 0);
+	assert_string_equal(value, "again");
+	bufshare_device_unref(other);
+	bufshare_buffer_unref(buf);
+}
+
+static void test_set_of_other_wrong(void **state)
+{
+	struct guest *g = *state;
+	struct bufshare_buffer *buf = guest_registered(g);
+	uint64_t id = bufshare_buffer_get_id(buf);
+
+	fake_set_privileged(g->fake, true);
+	assert_int_equal(bufshare_device_set_buffer_property(NULL, id, "a", "1"), -EINVAL);
+	assert_int_equal(bufshare_device_set_buffer_property(g->dev, 0, "a", "1"), -EINVAL);
+	assert_int_equal(bufshare_device_set_buffer_property(g->dev, id, NULL, "1"), -EINVAL);
+	assert_int_equal(bufshare_device_set_buffer_property(g->dev, id, "A", "1"), -EINVAL);
+	assert_int_equal(bufshare_device_set_buffer_property(g->dev, id, "a", "\xff"), -EINVAL);
+	assert_int_equal(bufshare_device_set_buffer_property(g->dev, id, "host.a", "1"), -EPERM);
+	assert_int_equal(fake_count_ioctl(g->fake, DRM_IOCTL_BUFSHARE_SET_PROPERTIES), 0);
+	assert_int_equal(bufshare_device_set_buffer_property(g->dev, id + 1, "a", "1"), -ENOENT);
+	bufshare_buffer_unref(buf);
+}
+
 /* They belong to the registration. */
 static void test_host_property_ends(void **state)
 {
@@ -416,6 +478,8 @@ int main(void)
 		guest_test(test_refused),
 		guest_test(test_walk),
 		guest_test(test_host_property),
+		guest_test(test_set_of_other),
+		guest_test(test_set_of_other_wrong),
 		guest_test(test_host_property_ends),
 		guest_test(test_host_property_error),
 		guest_test(test_framebuffer),
