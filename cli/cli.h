@@ -117,6 +117,7 @@ int cmd_qemu_args(struct ctl *ctl, int argc, char **argv);
 int cmd_replay_guest(struct ctl *ctl, int argc, char **argv);
 int cmd_replay_host(struct ctl *ctl, int argc, char **argv);
 int cmd_reset(struct ctl *ctl, int argc, char **argv);
+int cmd_set_guest(struct ctl *ctl, int argc, char **argv);
 int cmd_set_host(struct ctl *ctl, int argc, char **argv);
 int cmd_share(struct ctl *ctl, int argc, char **argv);
 int cmd_show_guest(struct ctl *ctl, int argc, char **argv);
@@ -217,6 +218,9 @@ int open_device(struct ctl *ctl, struct bufshare_device **dev);
 
 /* Registers the buffer. */
 int share_buffer(struct ctl *ctl, struct bufshare_buffer *buf, const char *application);
+
+/* What to do when a property cannot be set, or NULL. */
+const char *property_hint(int error);
 
 /* Sets a property from "NAME=VALUE". */
 int set_property(struct ctl *ctl, struct bufshare_buffer *buf, const char *assignment);

@@ -126,10 +126,27 @@ int share_buffer(struct ctl *ctl, struct bufshare_buffer *buf, const char *appli
 	return r < 0 ? register_failed(ctl, buf, r) : EXIT_OK;
 }
 
+const char *property_hint(int error)
+{
+	switch (error) {
+	case -EINVAL:
+		return "a name is small letters, digits, \".\", \"_\" and \"-\", a value is UTF-8";
+	case -EPERM:
+		return "what begins with \"host.\" belongs to the host";
+	case -ENOSPC:
+		return "the buffer has as many properties as the device takes";
+	case -EACCES:
+		return "run it as root; who shares a buffer has bufsharectl share -i";
+	case -ENOENT:
+		return "bufsharectl buffers lists the buffers there are";
+	default:
+		return NULL;
+	}
+}
+
 int set_property(struct ctl *ctl, struct bufshare_buffer *buf, const char *assignment)
 {
 	_cleanup_free_ char *name = strdup(assignment);
-	const char *hint = NULL;
 	char *value;
 	int r;
 
@@ -138,13 +155,5 @@ int set_property(struct ctl *ctl, struct bufshare_buffer *buf, const char *assig
 	value = strchr(name, '=');
 	*value++ = '\0';
 	r = bufshare_buffer_set_property(buf, name, value);
-	if (r == 0)
-		return EXIT_OK;
-	if (r == -EINVAL)
-		hint = "a name is small letters, digits, \".\", \"_\" and \"-\", a value is UTF-8";
-	else if (r == -EPERM)
-		hint = "what begins with \"host.\" belongs to the host";
-	else if (r == -ENOSPC)
-		hint = "the buffer has as many properties as the device takes";
-	return fail(ctl, r, hint, "cannot set the property %s", name);
+	return r < 0 ? fail(ctl, r, property_hint(r), "cannot set the property %s", name) : EXIT_OK;
 }

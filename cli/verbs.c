@@ -40,9 +40,9 @@ const struct verb verbs[] = {
 	{ "get", "ID [NAME...]", "print properties of a buffer", NULL,
 	  cmd_get_guest, cmd_get_host, COMPLETE_BUFFER },
 
-	{ "set", "ID [NAME=VALUE...]", "set properties of the host's side",
+	{ "set", "ID [NAME=VALUE...]", "set properties: of the host's side there, as root any in the guest",
 	  OPTIONS({ 'r', "remove", "NAME", "remove a property; repeatable" }, OPTION_DRY_RUN),
-	  NULL, cmd_set_host, COMPLETE_BUFFER },
+	  cmd_set_guest, cmd_set_host, COMPLETE_BUFFER },
 
 	{ "reset", "", "take back the buffers of all programs; needs root",
 	  OPTIONS(OPTION_DRY_RUN), cmd_reset, NULL },
