@@ -247,6 +247,25 @@ int bufshare_host_buffer_begin_read(struct bufshare_host_buffer *buf);
 int bufshare_host_buffer_end_read(struct bufshare_host_buffer *buf);
 
 /*
+ * The same mapping, at the same address, for writing too: what is written there is the
+ * guest's memory from that moment on. Agree with the guest's program on when, for example
+ * while an update is held, and on how it learns of it; it is told of nothing by this.
+ * -EOPNOTSUPP: the path is BUFSHARE_PATH_COPY, so that nothing would reach the guest;
+ * -EACCES: it is because this program has no right to zero-copy.
+ *
+ * A buffer that comes back as a copy, when the connection was lost, stays mapped for
+ * writing, but what is written stays in this process.
+ */
+int bufshare_host_buffer_map_writable(struct bufshare_host_buffer *buf, void **addr);
+
+/*
+ * Brackets CPU access that writes, and may read, as begin_read and end_read do. The same
+ * errors as bufshare_host_buffer_map_writable().
+ */
+int bufshare_host_buffer_begin_write(struct bufshare_host_buffer *buf);
+int bufshare_host_buffer_end_write(struct bufshare_host_buffer *buf);
+
+/*
  * The dma-buf, to import into other devices; borrowed, valid as long as the buffer.
  * -EOPNOTSUPP: its path is not BUFSHARE_PATH_UDMABUF.
  */

@@ -75,6 +75,7 @@ struct bufshare_host_buffer {
 	int fd;
 	struct host_ranges ranges;
 	void *addr; /* NULL: not mapped yet */
+	bool writable; /* the mapping */
 
 	TAILQ_ENTRY(bufshare_host_buffer) out_link; /* bufshare_host.out_buffers */
 	bool out_queued;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The memory of a buffer: one linear mapping for reading, whatever its path. What the
- * daemon passes is checked so that reading the mapping can not raise SIGBUS, except
- * on BUFSHARE_PATH_MEMFD, where the guest's memory file may be one that can shrink.
+ * The memory of a buffer: one linear mapping, whatever its path; for reading, until the
+ * program asks to write. What the daemon passes is checked so that the mapping can not
+ * raise SIGBUS, except on BUFSHARE_PATH_MEMFD, where the guest's memory file may be one
+ * that can shrink.
  */
 #include "config.h"
 
@@ -141,10 +142,29 @@ void ranges_clear(struct host_ranges *ranges)
 	*ranges = (struct host_ranges){ 0 };
 }
 
-/* at NULL: anywhere, else in the place of what is there. */
-static int map_whole(int fd, uint64_t size, void *at, void **addr)
+/* How a buffer is mapped, by its path, at its place if it has one. */
+struct how {
+	int prot;
+	int flags;
+	void *at; /* NULL: anywhere */
+};
+
+/* What is written to a copy stays here: it is nobody else's, and the file is read-only. */
+static struct how how_to_map(const struct bufshare_host_buffer *buf, int path)
 {
-	void *p = mmap(at, size, PROT_READ, MAP_SHARED | (at ? MAP_FIXED : 0), fd, 0);
+	const bool private = buf->writable && path == BUFSHARE_PATH_COPY;
+
+	return (struct how){
+		.prot = PROT_READ | (buf->writable ? PROT_WRITE : 0),
+		.flags = (private ? MAP_PRIVATE | MAP_NORESERVE : MAP_SHARED) |
+			 (buf->addr ? MAP_FIXED : 0),
+		.at = buf->addr,
+	};
+}
+
+static int map_whole(int fd, uint64_t size, const struct how *how, void **addr)
+{
+	void *p = mmap(how->at, size, how->prot, how->flags, fd, 0);
 
 	if (p == MAP_FAILED)
 		return -errno;
@@ -153,10 +173,10 @@ static int map_whole(int fd, uint64_t size, void *at, void **addr)
 	return 0;
 }
 
-static int map_ranges(int fd, const struct host_ranges *ranges, void *at, void **addr)
+static int map_ranges(int fd, const struct host_ranges *ranges, const struct how *how, void **addr)
 {
 	size_t i, done = 0;
-	char *base = at;
+	char *base = how->at;
 
 	if (!base)
 		base = mmap(NULL, ranges->size, PROT_NONE,
@@ -167,11 +187,11 @@ static int map_ranges(int fd, const struct host_ranges *ranges, void *at, void *
 	for (i = 0; i < ranges->n; i++) {
 		const struct host_range *range = &ranges->v[i];
 
-		if (mmap(base + done, range->size, PROT_READ, MAP_SHARED | MAP_FIXED, fd,
+		if (mmap(base + done, range->size, how->prot, how->flags | MAP_FIXED, fd,
 			 range->offset) == MAP_FAILED) {
 			int r = -errno;
 
-			if (!at)
+			if (!how->at)
 				munmap(base, ranges->size);
 			return r;
 		}
@@ -182,11 +202,13 @@ static int map_ranges(int fd, const struct host_ranges *ranges, void *at, void *
 	return 0;
 }
 
-static int map_any(int path, int fd, uint64_t size, const struct host_ranges *ranges, void *at,
-		   void **addr)
+static int map_any(struct bufshare_host_buffer *buf, int path, int fd,
+		   const struct host_ranges *ranges)
 {
-	return path == BUFSHARE_PATH_MEMFD ? map_ranges(fd, ranges, at, addr) :
-					     map_whole(fd, size, at, addr);
+	const struct how how = how_to_map(buf, path);
+
+	return path == BUFSHARE_PATH_MEMFD ? map_ranges(fd, ranges, &how, &buf->addr) :
+					     map_whole(fd, buf->size, &how, &buf->addr);
 }
 
 int mapping_replace(struct bufshare_host_buffer *buf, int path, int *fd, struct host_ranges *ranges)
@@ -194,10 +216,11 @@ int mapping_replace(struct bufshare_host_buffer *buf, int path, int *fd, struct 
 	int r = 0;
 
 	if (buf->addr)
-		r = map_any(path, *fd, buf->size, ranges, buf->addr, &buf->addr);
+		r = map_any(buf, path, *fd, ranges);
 	if (r < 0) {
 		/* The program reads there: nothing is better than a hole. */
-		mmap(buf->addr, buf->size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+		mmap(buf->addr, buf->size, PROT_READ | (buf->writable ? PROT_WRITE : 0),
+		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0);
 		return r;
 	}
 	if (dup3(*fd, buf->fd, O_CLOEXEC) < 0)
@@ -232,7 +255,7 @@ BUFSHARE_EXPORT int bufshare_host_buffer_map(struct bufshare_host_buffer *buf, c
 		return -EINVAL;
 
 	if (!buf->addr)
-		r = map_any(buf->path, buf->fd, buf->size, &buf->ranges, NULL, &buf->addr);
+		r = map_any(buf, buf->path, buf->fd, &buf->ranges);
 	if (r < 0)
 		return r;
 
@@ -240,23 +263,78 @@ BUFSHARE_EXPORT int bufshare_host_buffer_map(struct bufshare_host_buffer *buf, c
 	return 0;
 }
 
-static int sync_read(struct bufshare_host_buffer *buf, uint64_t flag)
+/* Whether what this program writes reaches the guest. */
+static int check_writable(const struct bufshare_host_buffer *buf)
+{
+	if (buf->path != BUFSHARE_PATH_COPY)
+		return 0;
+	return buf->copy_reason == BUFSHARE_COPY_RIGHT ? -EACCES : -EOPNOTSUPP;
+}
+
+static int make_writable(struct bufshare_host_buffer *buf)
+{
+	int r;
+
+	buf->writable = true;
+	if (!buf->addr)
+		r = map_any(buf, buf->path, buf->fd, &buf->ranges);
+	else
+		r = mprotect(buf->addr, buf->size, PROT_READ | PROT_WRITE) < 0 ? -errno : 0;
+	buf->writable = r == 0;
+	return r;
+}
+
+BUFSHARE_EXPORT int bufshare_host_buffer_map_writable(struct bufshare_host_buffer *buf, void **addr)
+{
+	int r;
+
+	if (!buf || !addr)
+		return -EINVAL;
+
+	r = check_writable(buf);
+	if (r == 0 && !buf->writable)
+		r = make_writable(buf);
+	if (r < 0)
+		return r;
+
+	*addr = buf->addr;
+	return 0;
+}
+
+static int sync_access(struct bufshare_host_buffer *buf, uint64_t flags)
 {
 	if (!buf)
 		return -EINVAL;
 	if (buf->path != BUFSHARE_PATH_UDMABUF)
 		return 0;
-	return dmabuf_sync(buf->fd, flag | DMA_BUF_SYNC_READ);
+	return dmabuf_sync(buf->fd, flags);
 }
 
 BUFSHARE_EXPORT int bufshare_host_buffer_begin_read(struct bufshare_host_buffer *buf)
 {
-	return sync_read(buf, DMA_BUF_SYNC_START);
+	return sync_access(buf, DMA_BUF_SYNC_START | DMA_BUF_SYNC_READ);
 }
 
 BUFSHARE_EXPORT int bufshare_host_buffer_end_read(struct bufshare_host_buffer *buf)
 {
-	return sync_read(buf, DMA_BUF_SYNC_END);
+	return sync_access(buf, DMA_BUF_SYNC_END | DMA_BUF_SYNC_READ);
+}
+
+static int sync_write(struct bufshare_host_buffer *buf, uint64_t flag)
+{
+	int r = buf ? check_writable(buf) : -EINVAL;
+
+	return r < 0 ? r : sync_access(buf, flag | DMA_BUF_SYNC_RW);
+}
+
+BUFSHARE_EXPORT int bufshare_host_buffer_begin_write(struct bufshare_host_buffer *buf)
+{
+	return sync_write(buf, DMA_BUF_SYNC_START);
+}
+
+BUFSHARE_EXPORT int bufshare_host_buffer_end_write(struct bufshare_host_buffer *buf)
+{
+	return sync_write(buf, DMA_BUF_SYNC_END);
 }
 
 BUFSHARE_EXPORT int bufshare_host_buffer_get_dmabuf(const struct bufshare_host_buffer *buf)

@@ -8,143 +8,16 @@
 #include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/timerfd.h>
-#include <sys/un.h>
 
 #include <cmocka.h>
 
-#include "common/fd-leak.h"
-#include "host/fake-daemon.h"
+#include "host/reconnect-fixture.h"
 
 #define SIZE (2 * FAKE_PAGE)
-
-/* A daemon whose socket outlives its connections. */
-struct world {
-	struct fake_daemon f;
-	int listener; /* -1: closed */
-	struct sockaddr_un addr;
-};
-
-static void listen_again(struct world *w)
-{
-	unlink(w->addr.sun_path);
-	w->listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	assert_true(w->listener >= 0);
-	assert_int_equal(bind(w->listener, (struct sockaddr *)&w->addr, sizeof(w->addr)), 0);
-	assert_int_equal(listen(w->listener, 4), 0);
-}
-
-static void listen_no_more(struct world *w)
-{
-	unlink(w->addr.sun_path);
-	cleanup_close(&w->listener);
-	w->listener = -1;
-}
-
-static int setup(void **state)
-{
-	struct world *w = calloc(1, sizeof(*w));
-
-	assert_int_equal(fd_leak_setup(state), 0);
-	w->addr.sun_family = AF_UNIX;
-	snprintf(w->addr.sun_path, sizeof(w->addr.sun_path), "/tmp/test-host-reconnect.%d",
-		 (int)getpid());
-	listen_again(w);
-	fake_open(&w->f);
-	fake_connect(&w->f, "view*");
-	assert_int_equal(recovery_init(w->f.host, w->addr.sun_path), 0);
-	*state = w;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct world *w = *state;
-
-	fake_close(&w->f);
-	listen_no_more(w);
-	free(w);
-	return fd_leak_teardown(state);
-}
-
-static void lose(struct world *w)
-{
-	cleanup_close(&w->f.sock);
-	w->f.sock = -1;
-}
-
-/* The fd that the program polls says that there is something, in good time. */
-static void assert_woken(struct world *w)
-{
-	struct pollfd p = { .fd = bufshare_host_get_fd(w->f.host), .events = POLLIN };
-
-	assert_int_equal(poll(&p, 1, 2000), 1);
-}
-
-/* The daemon is there again: HELLO and the patterns came. */
-static void accept_again(struct world *w)
-{
-	struct bufshare_host *host = w->f.host;
-	int sock;
-
-	sock = accept4(w->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	assert_true(sock >= 0);
-	w->f = (struct fake_daemon){ .sock = sock, .client = -1, .host = host };
-	fake_pump(&w->f);
-	assert_int_equal(w->f.num_hellos, 1);
-}
-
-static struct bufshare_ipc_welcome *welcome_fields(struct wire *wire)
-{
-	return (void *)&wire->msg;
-}
-
-static void send_welcome(struct world *w, uint64_t epoch, uint32_t state)
-{
-	struct wire wire;
-
-	wire_welcome(&wire);
-	welcome_fields(&wire)->epoch = htole64(epoch);
-	welcome_fields(&wire)->state = htole32(state);
-	fake_send(&w->f, &wire);
-}
-
-static void expect_state(struct world *w, uint64_t state)
-{
-	assert_int_equal(expect_event(&w->f, BUFSHARE_EVENT_STATE, 0).value, state);
-	assert_int_equal(bufshare_host_get_state(w->f.host), state);
-}
-
-static void lose_and_come_back(struct world *w)
-{
-	w->f.host->recovery.lost_ms = INT64_MIN / 2; /* the last time was long ago */
-	lose(w);
-	expect_state(w, BUFSHARE_GUEST_RECOVERING);
-	accept_again(w);
-	send_welcome(w, 1, BUFSHARE_IPC_STATE_RUNNING);
-	expect_state(w, BUFSHARE_GUEST_RUNNING);
-}
-
-static void expect_again(struct world *w, uint64_t id)
-{
-	assert_int_equal(expect_event(&w->f, BUFSHARE_EVENT_ADDED, id).flags, BUFSHARE_ADDED_AGAIN);
-}
-
-/* Its time is over, at once. */
-static void end_grace(struct world *w)
-{
-	const struct itimerspec now = { .it_value.tv_nsec = 1 };
-
-	assert_int_equal(timerfd_settime(w->f.host->recovery.timer, 0, &now, NULL), 0);
-	assert_woken(w);
-}
 
 /* ---- what stays ---- */
 
@@ -220,6 +93,55 @@ static void the_path_may_change(void **state)
 	assert_int_equal(*(const char *)map, 0);
 	assert_int_equal(w->f.host->num_ranges, 0);
 	bufshare_host_buffer_unref(buf);
+}
+
+/* A mapping for writing stays one; what is written to a copy goes nowhere else. */
+static void a_writable_mapping_stays(void **state)
+{
+	const struct bufshare_ipc_range range = { 0, htole64(SIZE) };
+	struct world *w = *state;
+	struct bufshare_host_buffer *buf;
+	struct wire wire;
+	char *map = NULL, byte, bytes[SIZE];
+	void *addr;
+	int i, ram[2], copy;
+
+	for (i = 0; i < 2; i++) {
+		ram[i] = make_memfd(NULL, SIZE, 0);
+		if (i)
+			lose_and_come_back(w);
+		wire_ranges(&wire, 7, &range, 1);
+		fake_send(&w->f, &wire);
+		wire_added_path(&wire, 7, SIZE, VIRTIO_BUFSHARE_PATH_MEMFD,
+				fcntl(ram[i], F_DUPFD_CLOEXEC, 0));
+		fake_send(&w->f, &wire);
+		expect_event(&w->f, BUFSHARE_EVENT_ADDED, 7);
+		if (!i) {
+			assert_int_equal(bufshare_host_get_buffer(w->f.host, 7, &buf), 0);
+			assert_int_equal(bufshare_host_buffer_map_writable(buf, &addr), 0);
+			map = addr;
+		}
+		map[5] = 'a' + i;
+		assert_int_equal(pread(ram[i], &byte, 1, 5), 1);
+		assert_int_equal(byte, 'a' + i);
+	}
+
+	lose_and_come_back(w);
+	memset(bytes, 'x', sizeof(bytes));
+	copy = make_memfd(bytes, SIZE, F_SEAL_SHRINK | F_SEAL_GROW);
+	wire_added_path(&wire, 7, SIZE, VIRTIO_BUFSHARE_PATH_COPY, fcntl(copy, F_DUPFD_CLOEXEC, 0));
+	fake_send(&w->f, &wire);
+	expect_again(w, 7);
+	assert_int_equal(map[5], 'x');
+	map[5] = 'c';
+	assert_int_equal(pread(copy, &byte, 1, 5), 1);
+	assert_int_equal(byte, 'x');
+	assert_int_equal(bufshare_host_buffer_begin_write(buf), -EOPNOTSUPP);
+	assert_int_equal(bufshare_host_buffer_map_writable(buf, &addr), -EOPNOTSUPP);
+	bufshare_host_buffer_unref(buf);
+	close(ram[0]);
+	close(ram[1]);
+	close(copy);
 }
 
 static void updates_go_on(void **state)
@@ -525,13 +447,14 @@ static void set_reconnect_arguments(void **state)
 	fake_close(&f);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(buffers_keep_their_identity),
 		TEST(the_path_may_change),
+		TEST(a_writable_mapping_stays),
 		TEST(updates_go_on),
 		TEST(patterns_are_told_again),
 		TEST(nothing_is_sent_meanwhile),
