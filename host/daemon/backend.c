@@ -32,6 +32,7 @@ struct backend {
 	int reason; /* why ended */
 	struct state *state; /* of the caller, or own */
 	struct state own;
+	void *own_saved;
 };
 
 /* ---- to the guest ---- */
@@ -349,6 +350,20 @@ static void describe(struct backend *be)
 	be->state->described = true;
 }
 
+/* As many as the area was made for, whatever the process before this one wrote elsewhere. */
+static int find_saved(struct backend *be, const struct virtio_bufshare_config *device)
+{
+	const uint32_t n = state_num_saved(device);
+	void *area = be->config.saved;
+
+	if (!area)
+		area = be->own_saved = calloc(1, dev_saved_size(n));
+	if (!area)
+		return -ENOMEM;
+	dev_saved_init(&be->dev.saved, area, n);
+	return 0;
+}
+
 int backend_new(struct loop *loop, const struct backend_config *config, int consumer_listener,
 		struct backend **backend)
 {
@@ -385,6 +400,9 @@ int backend_new(struct loop *loop, const struct backend_config *config, int cons
 	memcpy(limits.application, be->config.device.application, sizeof(limits.application));
 	dev_init(&be->dev, &dev_ops, be, &limits, le64toh(be->config.device.caps));
 	op_random(be, be->own.key, sizeof(be->own.key));
+	r = find_saved(be, &config->device);
+	if (r < 0)
+		return r;
 
 	r = loop_add_timer(loop, flush, be, &be->soon);
 	if (r == 0)
@@ -417,6 +435,7 @@ struct backend *backend_free(struct backend *be)
 	exporter_close(&be->exporter);
 	loop_source_remove(be->soon);
 	loop_source_remove(be->tick);
+	free(be->own_saved);
 	free(be);
 	return NULL;
 }

@@ -24,6 +24,7 @@ struct backend_config {
 	/* The VMM closed the connection; reason as in vu_ops. */
 	void (*gone)(void *data, int reason);
 	void *data;
+	void *saved; /* dev_saved_size() for state_num_saved() of the device; NULL: its own */
 	struct state *state; /* shared with the process before and after this one; NULL: its own */
 };
 

@@ -79,8 +79,10 @@ static uint32_t cmd_init(struct command *c)
 
 	epoch = le64toh(req->hdr.epoch);
 	dev_clear(dev);
-	if (!epoch || epoch != dev->last_epoch)
+	if (!epoch || epoch != dev->last_epoch) {
 		epoch = new_epoch(dev);
+		dev_forget_all(dev);
+	}
 	dev->epoch = dev->last_epoch = epoch;
 	dev->caps = le64toh(req->caps);
 	dev->ops->reset(dev->data, first);
@@ -242,6 +244,8 @@ static uint32_t cmd_register(struct command *c)
 	if (!b)
 		return S(HOST);
 	c->detail = 0;
+	if (b->again && (dev->caps & VIRTIO_BUFSHARE_CAP_HOST_PROPERTIES))
+		dev_restore(b);
 	status = dev->ops->export_buffer(dev->data, b, &c->detail);
 	if (status != S(OK)) {
 		dev_buffer_free(b);
@@ -253,6 +257,9 @@ static uint32_t cmd_register(struct command *c)
 		return S(HOST);
 	}
 	dev->ops->added(dev->data, b);
+	/* The guest may not have been told of the last change. */
+	if (b->properties_generation)
+		dev_tell_properties(b);
 
 	memcpy(resp.uuid, b->uuid, sizeof(resp.uuid));
 	resp.path = htole32(b->path);
@@ -272,6 +279,7 @@ static uint32_t cmd_unregister(struct command *c)
 	b = dev_find(c->dev, le64toh(req->buffer));
 	if (!b)
 		return S(NOT_FOUND);
+	dev_forget(b);
 	dev_remove(b, le32toh(req->reason), c->token);
 	return S(OK);
 }
@@ -377,6 +385,7 @@ static void reset_those_of(struct dev *dev, struct dev_buffers *list, const uint
 		if (!application[0] ||
 		    memcmp(application, b->application, sizeof(b->application)) == 0) {
 			b->by_reset = true;
+			dev_forget(b);
 			dev->reset_left++;
 			dev_remove(b, VIRTIO_BUFSHARE_REASON_RESET, NULL);
 		}

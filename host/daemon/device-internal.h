@@ -13,6 +13,9 @@ void dev_reset_one_less(struct dev *dev);
 /* The guest is to be told something of the buffer. */
 void dev_tell(struct dev_buffer *buffer);
 
+/* The same of the host's properties. */
+void dev_tell_properties(struct dev_buffer *buffer);
+
 /* Ends a buffer that has left when nobody can reach its pages, or need not any more. */
 void dev_check_dead(struct dev_buffer *buffer);
 
@@ -36,5 +39,24 @@ uint32_t dev_properties_limit(const struct dev *dev, size_t n, size_t size);
 
 /* The buffer is gone for everybody; an UNREGISTER waits for the answer unless token is NULL. */
 void dev_remove(struct dev_buffer *buffer, uint32_t reason, void *token);
+
+/* ---- device-saved.c ---- */
+
+struct dev_saved_slot {
+	uint64_t epoch;
+	uint64_t generation;
+	uint32_t size;
+	char block[PROPS_BLOCK_MAX];
+};
+
+/* Keeps the host's properties as they are now. */
+void dev_save(struct dev_buffer *buffer);
+
+/* Of this buffer, which the guest unregistered; of all, as there is a new epoch. */
+void dev_forget(struct dev_buffer *buffer);
+void dev_forget_all(struct dev *dev);
+
+/* Gives a buffer that is registered again what was kept. */
+void dev_restore(struct dev_buffer *buffer);
 
 #endif /* BUFSHARE_DAEMON_DEVICE_INTERNAL_H */

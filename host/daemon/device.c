@@ -77,6 +77,12 @@ void dev_tell(struct dev_buffer *buffer)
 	dev->ops->events(dev->data);
 }
 
+void dev_tell_properties(struct dev_buffer *buffer)
+{
+	buffer->tell_properties = true;
+	dev_tell(buffer);
+}
+
 static void tell_nothing(struct dev_buffer *buffer)
 {
 	if (buffer->eventful)
@@ -312,8 +318,8 @@ int dev_set_host_properties(struct dev_buffer *b, const char *block, size_t size
 	if (r < 0)
 		return r;
 	b->properties_generation++;
-	b->tell_properties = true;
-	dev_tell(b);
+	dev_save(b);
+	dev_tell_properties(b);
 	b->dev->ops->properties(b->dev->data, b, block, size);
 	return 0;
 }

@@ -91,6 +91,7 @@ struct dev_buffer {
 	uint32_t released_flags;
 	uint64_t properties_generation;
 	uint32_t lost_reason;
+	uint32_t saved; /* number of the slot with the host's properties, 0: none */
 
 	/* Consumers do not see it any more; UNREGISTER waits for them to let go of the pages. */
 	bool dying, detaching, still_mapped;
@@ -141,6 +142,15 @@ struct dev_ops {
 	void (*uuid)(void *data, uint64_t epoch, uint64_t id, uint8_t uuid[16]);
 };
 
+struct dev_saved_slot;
+
+/* Where the host's properties are that outlive this process; n 0: nowhere. */
+struct dev_saved {
+	uint32_t n, next;
+	_Atomic uint64_t *ids; /* of the buffers, 0: free */
+	struct dev_saved_slot *slots;
+};
+
 struct dev_limits {
 	uint32_t max_buffers;
 	uint64_t max_buffer_size;
@@ -158,6 +168,7 @@ struct dev {
 	uint64_t caps; /* in force since INIT */
 	uint64_t epoch; /* 0: the driver has not said INIT */
 	uint64_t last_epoch; /* that was in force last, and can be resumed; 0: none */
+	struct dev_saved saved;
 	void *tree; /* of tsearch(3), buffers by id */
 	TAILQ_HEAD(dev_buffers, dev_buffer) buffers;
 	struct dev_buffers lost; /* of which the guest keeps the id */
@@ -174,6 +185,13 @@ struct dev {
 
 void dev_init(struct dev *dev, const struct dev_ops *ops, void *data,
 	      const struct dev_limits *limits, uint64_t caps);
+
+/*
+ * Room for the host's properties of n buffers: one more than max_buffers. All zero, or what
+ * another process left. It stays the caller's.
+ */
+size_t dev_saved_size(uint32_t n);
+void dev_saved_init(struct dev_saved *saved, void *area, uint32_t n);
 
 /* Drops everything but the epoch that can be resumed; deferred answers are given. */
 void dev_clear(struct dev *dev);

@@ -96,7 +96,7 @@ static void on_connection(void *data, uint32_t events)
 static int make_state(struct keeper *k)
 {
 	k->state_fd = memfd_create("bufshare-state", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	if (k->state_fd < 0 || ftruncate(k->state_fd, sizeof(*k->state)) < 0 ||
+	if (k->state_fd < 0 || ftruncate(k->state_fd, (off_t)state_size(k->config.device)) < 0 ||
 	    fcntl(k->state_fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
 		return -errno;
 	k->state = mmap(NULL, sizeof(*k->state), PROT_READ | PROT_WRITE, MAP_SHARED, k->state_fd, 0);

@@ -20,6 +20,7 @@ struct worker {
 	struct loop *loop;
 	struct backend *backend;
 	struct state *state;
+	size_t state_size;
 	struct loop_source *source; /* of the channel */
 	int channel;
 };
@@ -142,15 +143,19 @@ static int set_up(struct worker *w, struct options *o)
 	struct virtio_bufshare_config *device = &o->backend.device;
 	const struct worker_fds *fds = &o->worker;
 	const struct worker_record ready = { .kind = WORKER_READY };
+	const __le32 max_buffers = device->max_buffers;
 	int r;
 
-	w->state = mmap(NULL, sizeof(*w->state), PROT_READ | PROT_WRITE, MAP_SHARED, fds->state, 0);
+	w->state_size = state_size(device);
+	w->state = mmap(NULL, w->state_size, PROT_READ | PROT_WRITE, MAP_SHARED, fds->state, 0);
 	if (w->state == MAP_FAILED) {
 		w->state = NULL;
 		return -errno;
 	}
 	*device = w->state->device;
+	device->max_buffers = max_buffers; /* by which its size was chosen */
 	o->backend.state = w->state;
+	o->backend.saved = (char *)w->state + STATE_SAVED;
 	o->backend.gone = nobody_left;
 
 	r = loop_new(&w->loop);
@@ -187,6 +192,6 @@ int worker_run(struct options *options)
 	loop_source_remove(w.source);
 	loop_free(w.loop);
 	if (w.state)
-		munmap(w.state, sizeof(*w.state));
+		munmap(w.state, w.state_size);
 	return r < 0;
 }
