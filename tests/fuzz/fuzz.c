@@ -48,7 +48,8 @@ const uint8_t *fuzz_chunk(struct fuzz_input *in, size_t *size)
 
 void fuzz_failed(const char *file, int line, const char *condition)
 {
-	fprintf(stderr, "%s:%d: %s: does not hold\n", file, line, condition);
+	/* stderr may be what an input would have filled. */
+	dprintf(STDERR_FILENO, "%s:%d: %s: does not hold\n", file, line, condition);
 	abort();
 }
 
@@ -65,6 +66,22 @@ int fuzz_memfd(size_t size)
 	fuzz_check(ftruncate(fd, (off_t)size) == 0);
 	fuzz_check(fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) == 0);
 	return fd;
+}
+
+void fuzz_mute(bool mute)
+{
+	static FILE *nothing, *out, *err;
+
+	if (!nothing) {
+		nothing = fopen("/dev/null", "we");
+		out = stdout;
+		err = stderr;
+	}
+	fuzz_check(nothing);
+	if (!mute)
+		fflush(nothing);
+	stdout = mute ? nothing : out;
+	stderr = mute ? nothing : err;
 }
 
 int fuzz_lowest_fd(void)

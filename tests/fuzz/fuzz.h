@@ -45,6 +45,9 @@ void fuzz_socketpair(int type, int fds[2]);
 /* A sealed memfd of that many bytes, zero; the caller's. */
 int fuzz_memfd(size_t size);
 
+/* What is printed goes nowhere, or out again. */
+void fuzz_mute(bool mute);
+
 /* To be called before and after an input: whoever opened more than was closed fails. */
 int fuzz_lowest_fd(void);
 

@@ -76,6 +76,16 @@ enum host_step {
 	NUM_HOST_STEPS,
 };
 
+/* fuzz-text.c: each has a chunk */
+enum text_step {
+	TEXT_STEP_IDS, /* a file */
+	TEXT_STEP_USER, /* a rule */
+	TEXT_STEP_GROUP,
+	TEXT_STEP_FORMAT,
+	TEXT_STEP_NUMBER,
+	NUM_TEXT_STEPS,
+};
+
 /* What comes with a message. */
 enum host_kind {
 	KIND_NONE,
