@@ -23,9 +23,17 @@ PKG_CONFIG_PATH=$pc${PKG_CONFIG_PATH:+:$PKG_CONFIG_PATH}
 export PKG_CONFIG_PATH
 libdir=$(pkg-config --variable=libdir libbufshare) || exit 1
 
-# build NAME COMMAND: in a folder where nothing else is.
+# comment NAME: without what makes it one, and continued lines joined.
+comment() {
+	sed -n 's/^ \*[[:blank:]]\{0,1\}//p; /^ \*\//q' "$srcdir/examples/$1.c" |
+		sed -e ':again' -e '/\\$/ { N; s/\\\n//; b again' -e '}'
+}
+
+# build NAME COMMAND: in a folder where nothing else is, after what comes before it.
 build() {
 	cp "$srcdir/examples/$1.c" "$dir/$1.c"
+	before=$(comment "$1" | grep -E '^(xml=|wayland-scanner )')
+	(cd "$dir" && eval "$before") || { echo "$1 has not what it builds with"; failed=1; return 1; }
 	flags="-std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -Wno-unused-parameter ${SAN_FLAGS:-}"
 	(cd "$dir" && eval "$CC $flags ${2#cc }") && return
 	echo "$1 does not build: $2"
@@ -48,7 +56,7 @@ run() {
 count=0
 for source in "$srcdir"/examples/guest-*.c; do
 	name=$(basename "$source" .c)
-	command=$(sed -n 's/^ \* \(cc -o .*\)$/\1/p' "$source")
+	command=$(comment "$name" | grep '^cc -o ')
 	packages=$(echo "$command" | sed -n 's/.*--cflags --libs \([^)]*\)).*/\1/p')
 	case $command in
 	"cc -o $name $name.c "*) ;;
@@ -57,6 +65,12 @@ for source in "$srcdir"/examples/guest-*.c; do
 	# shellcheck disable=SC2086 # several
 	if [ "$name" = guest-egl ] && ! pkg-config --exists $packages; then
 		echo "$name: not built, without libgbm, EGL or GLES2"
+		continue
+	fi
+	# shellcheck disable=SC2086
+	if [ "$name" = guest-wayland-capture ] &&
+		! pkg-config --exists $packages libweston-14-protocols; then
+		echo "$name: not built, without libwayland or the protocols of libweston 14"
 		continue
 	fi
 	build "$name" "$command" || continue
