@@ -3,7 +3,8 @@
  * Registrations: who owns them, what state they are in, and when the host has let go.
  *
  * A registration holds its GEM object, and so its pages, until the device has answered the
- * UNREGISTER command, whatever became of the program.
+ * UNREGISTER command, whatever became of the program; and longer if the answer is that they
+ * are still mapped (bufshare_kept.c).
  */
 #include <linux/slab.h>
 
@@ -66,6 +67,9 @@ static struct bufshare_request *take_back_locked(struct bufshare_buffer *buf, u3
 	buf->unregister = NULL;
 	req->buffer = buf;
 	req->keep = true;
+	req->retry = true;
+	req->answered = bufshare_kept_unregistered;
+	buf->bdev->num_leaving++;
 	cmd->buffer = cpu_to_le64(buf->id);
 	cmd->reason = cpu_to_le32(reason);
 	return req;
@@ -207,7 +211,8 @@ static int admit_locked(struct bufshare_file *bfile, struct bufshare_buffer *buf
 		return refuse(args, VIRTIO_BUFSHARE_LIMIT_BUFFER_SIZE);
 	if (bdev->num_buffers >= bdev->config.max_buffers || bdev->last_id == ULONG_MAX)
 		return refuse(args, VIRTIO_BUFSHARE_LIMIT_BUFFERS);
-	if (bdev->total_size > bdev->config.max_total_size ||
+	if (bufshare_kept_too_much_locked(bdev) ||
+	    bdev->total_size > bdev->config.max_total_size ||
 	    buf->size > bdev->config.max_total_size - bdev->total_size)
 		return refuse(args, VIRTIO_BUFSHARE_LIMIT_TOTAL_SIZE);
 	if (!bufshare_command_props_fit(bdev, buf->props, buf->props_size, &limit))
@@ -392,7 +397,6 @@ static int unregister_result(int ret)
  */
 int bufshare_buffer_unregister(struct bufshare_buffer *buf, u32 *flags)
 {
-	struct virtio_bufshare_unregister_response resp;
 	struct bufshare_request *req = NULL;
 	int ret;
 
@@ -404,11 +408,8 @@ int bufshare_buffer_unregister(struct bufshare_buffer *buf, u32 *flags)
 		return -ENOENT;
 
 	ret = bufshare_call(req);
-	if (!ret) {
-		memcpy(&resp, req->resp, sizeof(resp));
-		if (resp.flags & cpu_to_le32(VIRTIO_BUFSHARE_UNREGISTER_STILL_MAPPED))
-			*flags |= DRM_BUFSHARE_UNREGISTER_STILL_MAPPED;
-	}
+	if (!ret && READ_ONCE(buf->still_mapped))
+		*flags |= DRM_BUFSHARE_UNREGISTER_STILL_MAPPED;
 	bufshare_request_put(req);
 	return unregister_result(ret);
 }

@@ -9,7 +9,7 @@
 /* What the driver makes use of. */
 #define BUFSHARE_CAPS \
 	(VIRTIO_BUFSHARE_CAP_HOST_PROPERTIES | VIRTIO_BUFSHARE_CAP_RECOVERY | \
-	 VIRTIO_BUFSHARE_CAP_ZERO_COPY)
+	 VIRTIO_BUFSHARE_CAP_ZERO_COPY | VIRTIO_BUFSHARE_CAP_UNMAPPED)
 
 /**
  * bufshare_command_register - make a REGISTER command

@@ -73,6 +73,10 @@ static const char * const event_names[] = {
 	[VIRTIO_BUFSHARE_EVENT_PROPERTIES] = "PROPERTIES",
 	[VIRTIO_BUFSHARE_EVENT_RESTARTED] = "RESTARTED",
 	[VIRTIO_BUFSHARE_EVENT_BUFFER_LOST] = "BUFFER_LOST",
+	[VIRTIO_BUFSHARE_EVENT_OFFER_ADDED] = "OFFER_ADDED",
+	[VIRTIO_BUFSHARE_EVENT_OFFER_UPDATED] = "OFFER_UPDATED",
+	[VIRTIO_BUFSHARE_EVENT_OFFER_REMOVED] = "OFFER_REMOVED",
+	[VIRTIO_BUFSHARE_EVENT_UNMAPPED] = "UNMAPPED",
 };
 
 static_assert(ARRAY_SIZE(event_names) <= BUFSHARE_NUM_EVENT_TYPES);
@@ -108,8 +112,8 @@ static void show_buffer_locked(struct seq_file *m, const struct bufshare_buffer 
 {
 	seq_printf(m, "%llu pid=%d state=%s size=%llu ranges=%u path=%s consumers=%u seq=%llu sent=%llu released=%llu waiting=%u syncobjs=%u application=%.*s uuid=%pUb\n",
 		   buf->id, buf->file ? bufshare_compat_pid(buf->file->drm_file) : 0,
-		   state_names[buf->state], buf->size, buf->num_ranges, path_name(buf->path),
-		   buf->consumers, buf->seq, buf->sent, buf->released, buf->num_waiting,
+		   buf->kept ? "kept" : state_names[buf->state], buf->size, buf->num_ranges,
+		   path_name(buf->path), buf->consumers, buf->seq, buf->sent, buf->released, buf->num_waiting,
 		   buf->num_releases, VIRTIO_BUFSHARE_APPLICATION_SIZE, buf->application,
 		   &buf->uuid);
 }
@@ -168,6 +172,8 @@ static int counters_show(struct seq_file *m, void *data)
 	seq_printf(m, "running %d\nepoch %016llx\ngeneration %u\nbuffers %u\nbytes %llu\n",
 		   bdev->running, bdev->epoch, bdev->generation, bdev->num_buffers,
 		   bdev->total_size);
+	seq_printf(m, "kept_buffers %u\nkept_bytes %llu\n", bdev->num_kept,
+		   bdev->kept_size);
 	seq_printf(m, "bad_messages %llu\n", bdev->bad_messages);
 	spin_unlock(&bdev->lock);
 

@@ -155,6 +155,7 @@ static struct bufshare_device *device_new(struct virtio_device *vdev)
 	INIT_LIST_HEAD(&bdev->ended);
 	INIT_LIST_HEAD(&bdev->stock);
 	INIT_LIST_HEAD(&bdev->released);
+	INIT_LIST_HEAD(&bdev->let_go);
 	INIT_LIST_HEAD(&bdev->files);
 	xa_init(&bdev->buffers);
 	bufshare_huge_init(bdev);
@@ -221,11 +222,13 @@ static void bufshare_remove(struct virtio_device *vdev)
 
 	drm_dev_unplug(bdev->drm);
 	bufshare_sysfs_remove(bdev);
+	bufshare_kept_wait(bdev);
 	bufshare_vq_stop(bdev);
 	bufshare_cycle_stop(bdev);
 	bufshare_files_lost(bdev);
 	bufshare_vq_fini(bdev);
 	bufshare_buffer_drop_all(bdev);
+	bufshare_kept_drop_all(bdev);
 	bufshare_release_signal(bdev);
 	drm_dev_put(bdev->drm);
 }

@@ -87,7 +87,7 @@ enum bufshare_power {
 };
 
 #define BUFSHARE_NUM_COMMANDS		(VIRTIO_BUFSHARE_CMD_PING + 1)
-#define BUFSHARE_NUM_EVENT_TYPES	(VIRTIO_BUFSHARE_EVENT_BUFFER_LOST + 1)
+#define BUFSHARE_NUM_EVENT_TYPES	(VIRTIO_BUFSHARE_EVENT_UNMAPPED + 1)
 
 /* What happened since the device is there, for debugfs. */
 struct bufshare_counters {
@@ -133,6 +133,10 @@ struct bufshare_counters {
  * @num_stock: how many
  * @max_stock: there may be so many; constant
  * @released: struct bufshare_release, to be signalled
+ * @let_go: registrations that were kept, to be freed
+ * @num_kept: registrations whose pages programs of the host still have
+ * @kept_size: their bytes
+ * @num_leaving: UNREGISTER requests that are not answered
  * @stamp: of the request that was sent last
  * @files: struct bufshare_file
  * @buffers: all registrations the host may know, by id; holds no references
@@ -175,6 +179,10 @@ struct bufshare_device {
 	unsigned int num_stock;
 	unsigned int max_stock;
 	struct list_head released;
+	struct list_head let_go;
+	unsigned int num_kept;
+	u64 kept_size;
+	unsigned int num_leaving;
 	u64 stamp;
 	struct list_head files;
 	struct xarray buffers;
@@ -268,7 +276,7 @@ struct bufshare_release {
  * @state: under bufshare_device.lock, like all that follows but the mutex
  * @counted: against the device's limits
  * @file: whose it is; NULL when it is GONE
- * @file_link: in bufshare_file.buffers
+ * @file_link: in bufshare_file.buffers, or bufshare_device.let_go
  * @bo_link: in bufshare_bo.buffers
  * @stamp: of the REGISTER request
  * @uuid: made by the device
@@ -277,6 +285,9 @@ struct bufshare_release {
  * @consumers_told: an event said so, which is newer than the answer to REGISTER
  * @lost_early: an event said that it is lost, before the answer to REGISTER was seen
  * @lost_reason: of that event
+ * @still_mapped: the answer to UNREGISTER said so
+ * @unmapped: an event said that this is over, which may be seen before that answer
+ * @kept: has a reference, until that is over
  * @seq: of the newest update
  * @sent: the device was told of updates up to this one
  * @released: updates up to this one are released
@@ -320,6 +331,9 @@ struct bufshare_buffer {
 	bool consumers_told;
 	bool lost_early;
 	u32 lost_reason;
+	bool still_mapped;
+	bool unmapped;
+	bool kept;
 
 	u64 seq;
 	u64 sent;
@@ -472,6 +486,15 @@ int bufshare_buffer_reset_file(struct bufshare_file *bfile, u32 reason, bool wai
 int bufshare_buffer_reset_all(struct bufshare_file *bfile);
 void bufshare_buffer_lose_locked(struct bufshare_buffer *buf, u32 reason);
 void bufshare_buffer_drop_all(struct bufshare_device *bdev);
+
+/* bufshare_kept.c */
+bool bufshare_kept_too_much_locked(const struct bufshare_device *bdev);
+void bufshare_kept_unregistered(struct bufshare_request *req);
+void bufshare_kept_unmapped_locked(struct bufshare_buffer *buf);
+void bufshare_kept_ask(struct bufshare_device *bdev);
+void bufshare_kept_free(struct bufshare_device *bdev);
+void bufshare_kept_wait(struct bufshare_device *bdev);
+void bufshare_kept_drop_all(struct bufshare_device *bdev);
 
 /* bufshare_command.c */
 struct bufshare_request *bufshare_command_register(struct bufshare_buffer *buf, u32 flags);

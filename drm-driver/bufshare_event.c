@@ -218,6 +218,19 @@ static const char *handle_buffer_lost(struct bufshare_buffer *buf, u64 reason)
 	return NULL;
 }
 
+/* Of a buffer that was taken back, which no other event is about. */
+static const char *handle_unmapped(struct bufshare_device *bdev, u64 id)
+{
+	struct bufshare_buffer *buf = id <= ULONG_MAX ? xa_load(&bdev->buffers, id) : NULL;
+
+	if (!buf)
+		return id && id <= bdev->last_id ? NULL : "event of a buffer that never was";
+	if (buf->state != BUFSHARE_GONE)
+		return "end of mappings of a buffer that was not taken back";
+	bufshare_kept_unmapped_locked(buf);
+	return NULL;
+}
+
 static const char *handle_buffer_event(struct bufshare_device *bdev, u32 type,
 				       const struct virtio_bufshare_event *event)
 {
@@ -225,6 +238,8 @@ static const char *handle_buffer_event(struct bufshare_device *bdev, u32 type,
 	u64 value = le64_to_cpu(event->value);
 	struct bufshare_buffer *buf;
 
+	if (type == VIRTIO_BUFSHARE_EVENT_UNMAPPED)
+		return handle_unmapped(bdev, id);
 	buf = bufshare_buffer_find_locked(bdev, id);
 	if (!buf)
 		/* The device may not have heard yet that it was unregistered. */
@@ -266,6 +281,7 @@ void bufshare_event_handle(struct bufshare_device *bdev,
 	case VIRTIO_BUFSHARE_EVENT_CONSUMERS:
 	case VIRTIO_BUFSHARE_EVENT_PROPERTIES:
 	case VIRTIO_BUFSHARE_EVENT_BUFFER_LOST:
+	case VIRTIO_BUFSHARE_EVENT_UNMAPPED:
 		if (epoch == bdev->epoch)
 			bad = handle_buffer_event(bdev, type, event);
 		break;

@@ -195,6 +195,7 @@ void bufshare_recovery_work(struct work_struct *work)
 		ret = recover(bdev, &count);
 	} while (ret == -ESTALE && ++attempts < BUFSHARE_RECOVERY_ATTEMPTS);
 	end(bdev, ret);
+	bufshare_kept_ask(bdev);
 
 	if (!ret)
 		dev_info_ratelimited(bdev->drm->dev,

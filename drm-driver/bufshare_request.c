@@ -437,9 +437,17 @@ int bufshare_call(struct bufshare_request *req)
 	return bufshare_wait(req);
 }
 
+/* Nobody is there any more who wants it done. */
+static bool is_obsolete(const struct bufshare_request *req)
+{
+	return req->type != VIRTIO_BUFSHARE_CMD_UNREGISTER && req->buffer &&
+	       req->buffer->state == BUFSHARE_GONE;
+}
+
 /*
  * The answer says that the device restarted. Whether the request will be sent again: the
- * program that made it is still there, and does not mind that it takes longer.
+ * program that made it is still there, and does not mind that it takes longer. And the device
+ * may know of a buffer that was taken back whether it is still mapped.
  */
 bool bufshare_request_restart(struct bufshare_request *req)
 {
@@ -449,8 +457,7 @@ bool bufshare_request_restart(struct bufshare_request *req)
 	spin_lock(&bdev->lock);
 	if (req->generation == bdev->generation && req->type != VIRTIO_BUFSHARE_CMD_INIT)
 		bufshare_recovery_start_locked(bdev);
-	again = bdev->running && req->retry && !req->retried &&
-		!(req->buffer && req->buffer->state == BUFSHARE_GONE);
+	again = bdev->running && req->retry && !req->retried && !is_obsolete(req);
 	if (again) {
 		req->retried = true;
 		bufshare_requeue_locked(req);

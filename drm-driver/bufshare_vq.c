@@ -127,6 +127,7 @@ static void queue_work_func(struct work_struct *work)
 		queue_work(bdev->wq, &bdev->queue_work);
 	handle_answers(bdev);
 	bufshare_release_signal(bdev);
+	bufshare_kept_free(bdev);
 }
 
 /* Of both queues, in interrupt context. */

@@ -110,7 +110,8 @@ static bool reply_to(struct device *dev, const void *request, struct reply *r)
 	case VIRTIO_BUFSHARE_CMD_PING:
 		r->size = sizeof(r->ping);
 		r->ping.cookie = ((const struct virtio_bufshare_ping *)request)->cookie;
-		if (strncmp(dev->lie, "init.", 5) == 0)
+		if (strncmp(dev->lie, "init.", 5) == 0 ||
+		    strcmp(dev->lie, "unregister.mapped-after-restart") == 0)
 			send_events(dev, "restarted");
 		if (strncmp(dev->lie, "event.", 6) == 0)
 			send_events(dev, dev->lie + 6);
@@ -203,7 +204,8 @@ static void fill_config(struct device *dev)
 	*c = (struct virtio_bufshare_config){
 		.magic = htole32(VIRTIO_BUFSHARE_MAGIC),
 		.version = htole32(VIRTIO_BUFSHARE_VERSION),
-		.caps = htole64(VIRTIO_BUFSHARE_CAP_HOST_PROPERTIES | VIRTIO_BUFSHARE_CAP_RECOVERY),
+		.caps = htole64(VIRTIO_BUFSHARE_CAP_HOST_PROPERTIES | VIRTIO_BUFSHARE_CAP_RECOVERY |
+				VIRTIO_BUFSHARE_CAP_UNMAPPED),
 		.max_buffers = htole32(64),
 		.max_buffer_size = htole64(1 << 20),
 		.max_total_size = htole64(16 << 20),

@@ -216,6 +216,19 @@ static void answer_flags(struct device *dev, struct reply *r)
 	answer_honestly(r);
 }
 
+static void answer_mapped(struct device *dev, struct reply *r)
+{
+	r->unregistered.flags = htole32(VIRTIO_BUFSHARE_UNREGISTER_STILL_MAPPED);
+	answer_honestly(r);
+}
+
+/* It was, but the event says already that this is over. */
+static void answer_unmapped(struct device *dev, struct reply *r)
+{
+	send_events(dev, "unmapped");
+	answer_mapped(dev, r);
+}
+
 static void answer_cookie(struct device *dev, struct reply *r)
 {
 	r->ping.cookie ^= 1;
@@ -311,6 +324,9 @@ static const struct {
 	{ "no-uuid", answer_without_uuid },
 	{ "path", answer_path },
 	{ "flags", answer_flags },
+	{ "mapped", answer_mapped },
+	{ "mapped-after-restart", answer_mapped },
+	{ "unmapped", answer_unmapped },
 	{ "cookie", answer_cookie },
 	{ "large-block", answer_large_block },
 	{ "block-beyond", answer_block_beyond },
@@ -401,6 +417,8 @@ void send_events(struct device *dev, const char *kind)
 		event_value(dev, VIRTIO_BUFSHARE_EVENT_BUFFER_LOST, VIRTIO_BUFSHARE_REASON_HOST);
 	else if (strcmp(kind, "lost-reason") == 0)
 		event_value(dev, VIRTIO_BUFSHARE_EVENT_BUFFER_LOST, VIRTIO_BUFSHARE_REASON_HOST + 1);
+	else if (strcmp(kind, "unmapped") == 0)
+		event_value(dev, VIRTIO_BUFSHARE_EVENT_UNMAPPED, 0);
 	else if (strcmp(kind, "restarted") == 0)
 		event_value(dev, VIRTIO_BUFSHARE_EVENT_RESTARTED, 0);
 	else if (strcmp(kind, "restarted-often") == 0)

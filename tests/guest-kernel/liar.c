@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "liar.h"
@@ -21,6 +22,18 @@ void tell(int fd, const char *lie)
 	memset(args.application, 0, sizeof(args.application));
 	snprintf(args.application, sizeof(args.application), "lie.%s", lie);
 	expect_ok(call(fd, DRM_IOCTL_BUFSHARE_REGISTER, &args));
+}
+
+void write_driver(const char *file)
+{
+	const char *name = strrchr(node.sysfs, '/') + 1;
+	char path[128];
+	int fd;
+
+	snprintf(path, sizeof(path), "/sys/bus/virtio/drivers/virtio_bufshare/%s", file);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	expect(fd >= 0 && write(fd, name, strlen(name)) == (ssize_t)strlen(name));
+	close(fd);
 }
 
 int open_liar(void)

@@ -16,6 +16,9 @@ int open_liar(void);
 
 int ping(int fd);
 
+/* Writes the name of the device to "bind" or "unbind" of the driver. */
+void write_driver(const char *file);
+
 /* All that there is works again. */
 void expect_works(int fd);
 

@@ -56,7 +56,7 @@ static const char *debugfs(const char *name)
 	return found;
 }
 
-static uint64_t counter(const char *key)
+uint64_t counter(const char *key)
 {
 	return number_behind(debugfs("bufshare_counters"), key);
 }

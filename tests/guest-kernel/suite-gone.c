@@ -12,18 +12,6 @@
 
 /* ---- the device goes ---- */
 
-static void write_driver(const char *file)
-{
-	const char *name = strrchr(node.sysfs, '/') + 1;
-	char path[128];
-	int fd;
-
-	snprintf(path, sizeof(path), "/sys/bus/virtio/drivers/virtio_bufshare/%s", file);
-	fd = open(path, O_WRONLY | O_CLOEXEC);
-	expect(fd >= 0 && write(fd, name, strlen(name)) == (ssize_t)strlen(name));
-	close(fd);
-}
-
 static void expect_gone(int fd)
 {
 	struct drm_bufshare_event event;

@@ -120,7 +120,11 @@ static void answer_register(void)
 
 static void answer_rest(void)
 {
+	int fd = open_liar();
+
 	lie_about_one("unregister", "flags", 0);
+	tell(fd, "event.restarted"); /* and what was still mapped is not any more */
+	expect_ok(ping(fd));
 	lie_about_one("ping", "cookie", -EPROTO);
 }
 
@@ -220,7 +224,7 @@ static void events_ignored(void)
 {
 	static const char *const kinds[] = {
 		"unknown", "short", "empty", "huge", "no-buffer", "never-was", "max-buffer",
-		"old-epoch", "future", "max-seq", "past", "lost-reason",
+		"old-epoch", "future", "max-seq", "past", "lost-reason", "unmapped",
 	};
 	struct drm_bufshare_update_entry entry;
 	size_t i;

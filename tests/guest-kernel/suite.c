@@ -41,6 +41,7 @@ static const struct group {
 	{ "fault", fault_tests },
 	{ "life", life_tests },
 	{ "hostile", hostile_tests, true },
+	{ "kept", kept_tests, true },
 	{ "gone", gone_tests, true },
 	{ "crowd", crowd_tests, true },
 };

@@ -46,6 +46,7 @@ extern const struct test event_tests[];
 extern const struct test admin_tests[];
 extern const struct test life_tests[];
 extern const struct test hostile_tests[];
+extern const struct test kept_tests[];
 extern const struct test gone_tests[];
 extern const struct test fault_tests[];
 extern const struct test share_tests[];
@@ -119,6 +120,9 @@ int fence_new(int timeline, uint32_t value);
 
 /* Forgets the rights of the superuser. */
 void drop_privileges(void);
+
+/* The number behind the key in the debugfs of the device. Skips the test without debugfs. */
+uint64_t counter(const char *key);
 
 /* Reads the attribute "bufshare/NAME" of a virtio device. */
 void read_attribute(const struct node *n, const char *name, char *text, size_t size);

@@ -154,7 +154,8 @@ struct drm_bufshare_register {
 /**
  * struct drm_bufshare_unregister - take a buffer back
  * @id: in
- * @flags: in: zero; out: STILL_MAPPED if a host program did not let go of the pages
+ * @flags: in: zero; out: STILL_MAPPED if a host program did not let go of the pages;
+ *	the driver keeps them from others until it does, if the device can tell
  * @pad: in: zero
  *
  * Waits for the host's answer; killable. The id is void in any case.
