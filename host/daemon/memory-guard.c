@@ -16,38 +16,57 @@ struct guard {
 
 static struct guard guards[MEMORY_GUARD_MAX];
 
-static struct guard *find(uintptr_t addr)
+/* A mapping as it was when the handler found it. */
+struct found {
+	struct guard *guard;
+	uintptr_t start;
+	size_t size, page_size;
+};
+
+/*
+ * While one thread is in here another may put a new mapping in the place of an old one: what
+ * was read counts if start is the same afterwards. The mapping that faults stays in place.
+ */
+static bool find(uintptr_t addr, struct found *found)
 {
 	size_t i;
 
 	for (i = 0; i < MEMORY_GUARD_MAX; i++) {
-		uintptr_t start = atomic_load(&guards[i].start);
+		struct guard *g = &guards[i];
+		const struct found f = {
+			.guard = g,
+			.start = atomic_load(&g->start),
+			.size = atomic_load(&g->size),
+			.page_size = atomic_load(&g->page_size),
+		};
 
-		if (start && addr >= start && addr - start < atomic_load(&guards[i].size))
-			return &guards[i];
+		if (!f.start || addr < f.start || addr - f.start >= f.size ||
+		    atomic_load(&g->start) != f.start)
+			continue;
+		*found = f;
+		return true;
 	}
-	return NULL;
+	return false;
 }
 
 /* Everything behind the page is beyond the end of the file too. */
-static bool mend(struct guard *g, uintptr_t addr)
+static bool mend(const struct found *f, uintptr_t addr)
 {
-	uintptr_t start = atomic_load(&g->start);
-	uintptr_t page = addr - (addr - start) % atomic_load(&g->page_size);
+	uintptr_t page = addr - (addr - f->start) % f->page_size;
 
-	atomic_store(&g->torn, true);
-	return mmap((void *)page, start + atomic_load(&g->size) - page, PROT_READ | PROT_WRITE,
+	atomic_store(&f->guard->torn, true);
+	return mmap((void *)page, f->start + f->size - page, PROT_READ | PROT_WRITE,
 		    MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0) != MAP_FAILED;
 }
 
 static void on_sigbus(int signo, siginfo_t *info, void *context)
 {
 	uintptr_t addr = (uintptr_t)info->si_addr;
-	struct guard *g = info->si_code > 0 ? find(addr) : NULL; /* else somebody sent it */
 	int saved = errno;
+	struct found f;
 
-	/* One that is not ours happens again, and ends the process. */
-	if (!g || !mend(g, addr))
+	/* One that is not ours happens again, and ends the process; one without a code was sent. */
+	if (info->si_code <= 0 || !find(addr, &f) || !mend(&f, addr))
 		signal(SIGBUS, SIG_DFL);
 	errno = saved;
 }
