@@ -96,11 +96,17 @@ static void op_drop_export(void *data, struct dev_buffer *b)
 static int op_refresh(void *data, struct dev_buffer *b, const struct dev_damage *damage)
 {
 	struct stage *s = data;
-	uint64_t n = export_refresh(b, damage);
+	uint64_t n;
+	int r = export_refresh(b, damage, &n);
 
 	b->bytes_copied += n;
 	s->dev.bytes_copied += n;
-	return 0;
+	return r;
+}
+
+static void op_filled(void *data, struct dev_slot *slot)
+{
+	consumers_filled(slot);
 }
 
 static void op_added(void *data, struct dev_buffer *b)
@@ -171,6 +177,7 @@ static const struct dev_ops ops = {
 	.export_buffer = op_export,
 	.drop_export = op_drop_export,
 	.refresh = op_refresh,
+	.filled = op_filled,
 	.added = op_added,
 	.removed = op_removed,
 	.properties = op_properties,

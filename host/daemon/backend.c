@@ -22,6 +22,7 @@ struct backend {
 	struct dev dev;
 	struct exporter exporter;
 	struct exporter copying; /* for drivers that ask for nothing better */
+	struct export_thread *thread;
 	struct consumers *consumers;
 	struct vu *vu; /* NULL: no VMM */
 	struct vu *ended; /* of a VMM that is gone, to be freed outside of its callback */
@@ -104,15 +105,48 @@ static void op_drop_export(void *data, struct dev_buffer *b)
 	b->export = export_free(b->export);
 }
 
+static void count_copied(struct backend *be, struct dev_buffer *b, uint64_t bytes)
+{
+	b->bytes_copied += bytes;
+	be->dev.bytes_copied += bytes;
+}
+
 static int op_refresh(void *data, struct dev_buffer *b, const struct dev_damage *damage)
 {
 	struct backend *be = data;
-	uint64_t n = export_refresh(b, damage);
+	uint64_t n;
+	int r = export_refresh(b, damage, &n);
 
-	b->bytes_copied += n;
-	be->dev.bytes_copied += n;
-	return 0;
+	count_copied(be, b, n);
+	return r;
 }
+
+/* ---- what the exporter did in its thread ---- */
+
+static void made(void *data, struct dev_buffer *b, uint32_t status, uint32_t detail)
+{
+	struct backend *be = data;
+
+	/* The guest's memory is another one now. */
+	if (status == VIRTIO_BUFSHARE_STATUS_OK && !export_is_valid(b->export, vu_memory(be->vu))) {
+		op_drop_export(be, b);
+		status = VIRTIO_BUFSHARE_STATUS_MEMORY;
+	}
+	dev_exported(b, status, detail);
+}
+
+static void copied(void *data, struct dev_buffer *b, int r, uint64_t bytes)
+{
+	count_copied(data, b, bytes);
+	dev_copied(b, r);
+}
+
+static const struct exporter_ops exporter_ops = {
+	.made = made,
+	.copied = copied,
+};
+
+/* ---- the consumers ---- */
 
 static void op_added(void *data, struct dev_buffer *b)
 {
@@ -133,6 +167,11 @@ static void op_properties(void *data, struct dev_buffer *b, const char *block, s
 	struct backend *be = data;
 
 	consumers_properties(be->consumers, b, block, size);
+}
+
+static void op_filled(void *data, struct dev_slot *slot)
+{
+	consumers_filled(slot);
 }
 
 static int op_deliver(void *data, struct dev_slot *slot, uint64_t seq)
@@ -195,6 +234,7 @@ static const struct dev_ops dev_ops = {
 	.export_buffer = op_export,
 	.drop_export = op_drop_export,
 	.refresh = op_refresh,
+	.filled = op_filled,
 	.added = op_added,
 	.removed = op_removed,
 	.properties = op_properties,
@@ -381,12 +421,19 @@ int backend_new(struct loop *loop, const struct backend_config *config, int cons
 		return -ENOMEM;
 	be->config = *config;
 	be->loop = loop;
-	be->exporter.udmabuf = be->copying.udmabuf = -1;
-	be->copying.mode = EXPORT_COPY;
-	be->copying.why = BUFSHARE_IPC_WHY_DRIVER;
+	be->exporter.udmabuf = -1;
 	r = exporter_init(&be->exporter, config->export_mode);
+	if (r == 0)
+		r = export_thread_new(loop, &be->thread);
 	if (r < 0)
 		return r;
+	be->exporter.thread = be->thread;
+	be->exporter.ops = &exporter_ops;
+	be->exporter.data = be;
+	be->copying = be->exporter;
+	be->copying.udmabuf = -1;
+	be->copying.mode = EXPORT_COPY;
+	be->copying.why = BUFSHARE_IPC_WHY_DRIVER;
 	be->state = config->state ? config->state : &be->own;
 	describe(be);
 	limits = (struct dev_limits){
@@ -432,6 +479,7 @@ struct backend *backend_free(struct backend *be)
 	vu_free(be->vu);
 	vu_free(be->ended);
 	consumers_free(be->consumers);
+	export_thread_free(be->thread);
 	exporter_close(&be->exporter);
 	loop_source_remove(be->soon);
 	loop_source_remove(be->tick);
@@ -483,6 +531,11 @@ int backend_connect_fed(struct backend *be)
 	dev_restarted(&be->dev, guest->epoch);
 	consumers_set_state(be->consumers, BUFSHARE_IPC_STATE_RECOVERING);
 	return 0;
+}
+
+int backend_start_thread(struct backend *be)
+{
+	return export_thread_start(be->thread);
 }
 
 struct vu *backend_vu(struct backend *be)

@@ -35,6 +35,9 @@ int backend_new(struct loop *loop, const struct backend_config *config, int cons
 /* NULL is fine. Returns NULL. Not from within gone. */
 struct backend *backend_free(struct backend *be);
 
+/* Begins the thread for exports now, before a sandbox that forbids it; else it comes when needed. */
+int backend_start_thread(struct backend *be);
+
 /* Serves a VMM over a connected socket, which becomes the backend's. -EBUSY: serves one. */
 int backend_connect(struct backend *be, int sock);
 

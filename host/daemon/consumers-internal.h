@@ -89,6 +89,9 @@ struct consumer {
 	char patterns[BUFSHARE_IPC_MAX_SUBSCRIPTIONS][BUFSHARE_IPC_NAME_SIZE];
 	unsigned int num_patterns;
 
+	struct out synced; /* SYNCED is to be sent, this often: */
+	unsigned int unsynced;
+
 	struct out state; /* STATE is to be sent: */
 	uint32_t state_void; /* first RESET or GONE, 0: neither */
 	int64_t state_now; /* then this, -1: nothing */
@@ -160,6 +163,10 @@ bool consumer_wants(const struct consumer *c, const struct dev_buffer *buffer);
 
 /* Makes the buffer visible to the consumer. */
 void consumer_add(struct consumer *c, struct dev_buffer *buffer);
+
+/* All that it subscribed to was told, if there is something that it was not told of. */
+void consumer_sync(struct consumer *c);
+int consumer_send_synced(struct consumer *c, struct out *out);
 
 /* The view of a buffer that the consumer sees; NULL: it sees none of that id. */
 struct view *view_find(struct consumer *c, uint64_t id);

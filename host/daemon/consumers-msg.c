@@ -84,7 +84,6 @@ static int find_pattern(const struct consumer *c, const uint8_t *pattern)
 static int msg_subscribe(struct consumer *c, const union ipc_message *msg, size_t size)
 {
 	const struct bufshare_ipc_subscribe *m = (const void *)msg;
-	struct bufshare_ipc_empty synced;
 	struct dev_buffer *b;
 
 	if (size != sizeof(*m) || !m->pattern[0] || !field_valid(m->pattern, sizeof(m->pattern)))
@@ -97,8 +96,8 @@ static int msg_subscribe(struct consumer *c, const union ipc_message *msg, size_
 	TAILQ_FOREACH(b, &c->all->dev->buffers, link)
 		if (!c->doomed && consumer_wants(c, b) && !view_find(c, b->id))
 			consumer_add(c, b);
-	ipc_header(&synced, BUFSHARE_IPC_SYNCED, sizeof(synced));
-	consumer_answer(c, &synced, sizeof(synced), -1);
+	c->unsynced++;
+	consumer_sync(c);
 	return 0;
 }
 

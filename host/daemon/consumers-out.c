@@ -186,4 +186,6 @@ void consumer_drop_answers(struct consumer *c)
 		consumer_unqueue(c, out);
 		free_answer(c, (struct answer *)out);
 	}
+	consumer_unqueue(c, &c->synced);
+	c->unsynced = 0;
 }

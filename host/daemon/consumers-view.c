@@ -71,7 +71,7 @@ static int send_added(struct view *v)
 	}
 	m.hdr.buffer = htole64(b->id);
 	m.hdr.size = htole64(b->size);
-	m.hdr.seq = htole64(b->seq);
+	m.hdr.seq = htole64(dev_slot_update(v->slot)->seq);
 	memcpy(m.hdr.uuid, b->uuid, sizeof(m.hdr.uuid));
 	memcpy(m.hdr.application, b->application, sizeof(m.hdr.application));
 	m.hdr.path = htole32(v->path);
@@ -194,6 +194,9 @@ static int view_send(struct consumer *c, struct out *out)
 	}
 	if (r < 0 || !in_sight(v))
 		return r;
+	/* Until consumers_filled() it stands in nobody's way. */
+	if (v->slot->filling)
+		return 0;
 	if (!v->told)
 		r = send_added(v);
 	if (r == 1) {
@@ -210,6 +213,33 @@ static int view_send(struct consumer *c, struct out *out)
 		r = v->full ? -EAGAIN : 0;
 	}
 	return r;
+}
+
+/* Not before there is no buffer left that is still to be shown. */
+int consumer_send_synced(struct consumer *c, struct out *out)
+{
+	struct bufshare_ipc_empty m;
+	struct view *v;
+	int r = 0;
+
+	LIST_FOREACH(v, &c->views, link)
+		if (v->slot && v->slot->filling)
+			return 0;
+	ipc_header(&m, BUFSHARE_IPC_SYNCED, sizeof(m));
+	while (r == 0 && c->unsynced) {
+		r = consumer_send_now(c, &m, sizeof(m), -1);
+		c->unsynced -= r == 0;
+	}
+	return r;
+}
+
+void consumer_sync(struct consumer *c)
+{
+	if (!c->unsynced)
+		return;
+	/* It comes behind what stands in line now. */
+	consumer_unqueue(c, &c->synced);
+	consumer_queue(c, &c->synced);
 }
 
 bool consumer_wants(const struct consumer *c, const struct dev_buffer *b)
@@ -475,7 +505,7 @@ int consumers_deliver(struct dev_slot *slot, uint64_t seq)
 		struct bufshare_ipc_updated hdr;
 		struct virtio_bufshare_rect damage[BUFSHARE_IPC_MAX_DAMAGE];
 	} m = { 0 };
-	const struct dev_buffer *b = slot->buffer;
+	const struct dev_update *update = dev_slot_update(slot);
 	struct view *v = slot->consumer;
 	struct consumer *c = v->c;
 	size_t size;
@@ -484,10 +514,10 @@ int consumers_deliver(struct dev_slot *slot, uint64_t seq)
 
 	size = sizeof(m.hdr) + n * sizeof(m.damage[0]);
 	ipc_header(&m, BUFSHARE_IPC_UPDATED, size);
-	m.hdr.buffer = htole64(b->id);
+	m.hdr.buffer = htole64(v->id);
 	m.hdr.seq = htole64(seq);
-	m.hdr.time_ns = htole64(b->time_ns);
-	m.hdr.host_time_ns = htole64(b->host_time_ns);
+	m.hdr.time_ns = htole64(update->time_ns);
+	m.hdr.host_time_ns = htole64(update->host_time_ns);
 	m.hdr.flags = htole32(slot->merged > 1 ? BUFSHARE_IPC_UPDATED_COALESCED : 0);
 	m.hdr.num_damage = htole32(n);
 	for (i = 0; i < n; i++) {
@@ -511,6 +541,14 @@ int consumers_deliver(struct dev_slot *slot, uint64_t seq)
 	return r;
 }
 
+void consumers_filled(struct dev_slot *slot)
+{
+	struct view *v = slot->consumer;
+
+	consumer_queue(v->c, &v->out);
+	consumer_sync(v->c);
+}
+
 void consumers_revoked(struct dev_slot *slot, uint64_t seq)
 {
 	struct view *v = slot->consumer;
@@ -522,7 +560,9 @@ void consumers_revoked(struct dev_slot *slot, uint64_t seq)
 void consumers_detached(struct dev_slot *slot)
 {
 	struct view *v = slot->consumer;
-	struct consumer_counters *past = &v->c->past;
+	struct consumer *c = v->c;
+	struct consumer_counters *past = &c->past;
+	const bool filling = slot->filling;
 
 	past->delivered += slot->delivered;
 	past->released += slot->released;
@@ -532,4 +572,6 @@ void consumers_detached(struct dev_slot *slot)
 	v->slot = NULL;
 	if (!v->removed)
 		view_free(v);
+	if (filling)
+		consumer_sync(c);
 }

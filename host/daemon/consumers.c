@@ -100,11 +100,16 @@ unsigned int consumer_rights(const struct consumer *c, const char *application)
 	return access_rights(&c->peer, &c->all->config.access, application);
 }
 
+static bool has_answers_enough(const struct consumer *c)
+{
+	return c->num_answers + c->unsynced >= CONSUMERS_MAX_ANSWERS;
+}
+
 void consumer_listen(struct consumer *c)
 {
 	uint32_t events = 0;
 
-	if (c->num_answers < CONSUMERS_MAX_ANSWERS)
+	if (!has_answers_enough(c))
 		events |= EPOLLIN;
 	if (!TAILQ_EMPTY(&c->line) && !c->retrying && !c->deaf)
 		events |= EPOLLOUT;
@@ -200,7 +205,7 @@ static bool readable(struct consumer *c)
 	for (turn = 0; turn < TURN && !c->doomed; turn += cost(type)) {
 		_cleanup_close_ int fd = -1;
 
-		if (c->num_answers >= CONSUMERS_MAX_ANSWERS)
+		if (has_answers_enough(c))
 			return false;
 		r = ipc_recv(c->sock, &msg, &fd);
 		if (r == -EAGAIN)
@@ -283,6 +288,7 @@ static int consumer_new(struct consumers *cs, int sock, const struct access_peer
 	c->events = EPOLLIN;
 	c->peer = *peer;
 	c->state.send = send_state;
+	c->synced.send = consumer_send_synced;
 	c->state_now = -1;
 	LIST_INIT(&c->views);
 	LIST_INIT(&c->leaving);

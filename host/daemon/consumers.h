@@ -40,6 +40,7 @@ void consumers_added(struct consumers *cs, struct dev_buffer *buffer);
 void consumers_removed(struct consumers *cs, struct dev_buffer *buffer, uint32_t reason);
 void consumers_properties(struct consumers *cs, struct dev_buffer *buffer, const char *block,
 			  size_t size);
+void consumers_filled(struct dev_slot *slot);
 int consumers_deliver(struct dev_slot *slot, uint64_t seq);
 void consumers_revoked(struct dev_slot *slot, uint64_t seq);
 void consumers_detached(struct dev_slot *slot);

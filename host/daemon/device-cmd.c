@@ -200,10 +200,12 @@ static struct dev_buffer *make_buffer(struct dev *dev, const struct virtio_bufsh
 	if (!b)
 		return NULL;
 	LIST_INIT(&b->slots);
+	STAILQ_INIT(&b->deferred);
 	b->dev = dev;
 	b->id = le64toh(req->buffer);
 	b->size = le64toh(req->size);
-	b->seq = b->released = le64toh(req->seq);
+	b->newest.seq = b->released = le64toh(req->seq);
+	b->copy.valid = !b->newest.seq;
 	b->again = le32toh(req->hdr.flags) & VIRTIO_BUFSHARE_REGISTER_AGAIN;
 	memcpy(b->application, req->application, sizeof(b->application));
 	dev->ops->uuid(dev->data, dev->epoch, b->id, b->uuid);
@@ -228,7 +230,6 @@ static struct dev_buffer *make_buffer(struct dev *dev, const struct virtio_bufsh
 static uint32_t cmd_register(struct command *c)
 {
 	const struct virtio_bufshare_register *req = (const void *)c->bytes;
-	struct virtio_bufshare_register_response resp = { 0 };
 	struct dev *dev = c->dev;
 	struct dev_buffer *b;
 	uint32_t status;
@@ -243,29 +244,25 @@ static uint32_t cmd_register(struct command *c)
 	b = make_buffer(dev, req);
 	if (!b)
 		return S(HOST);
+	if (dev_insert(dev, b) < 0) {
+		dev_buffer_free(b);
+		return S(HOST);
+	}
 	c->detail = 0;
 	if (b->again && (dev->caps & VIRTIO_BUFSHARE_CAP_HOST_PROPERTIES))
 		dev_restore(b);
 	status = dev->ops->export_buffer(dev->data, b, &c->detail);
-	if (status != S(OK)) {
-		dev_buffer_free(b);
-		return status;
+	if (status == DEV_LATER) {
+		dev_making(b, c->token);
+		return S(OK);
 	}
-	if (dev_insert(dev, b) < 0) {
-		dev->ops->drop_export(dev->data, b);
-		dev_buffer_free(b);
-		return S(HOST);
+	if (status == S(OK)) {
+		dev_made(b, c->token);
+		return S(OK);
 	}
-	dev->ops->added(dev->data, b);
-	/* The guest may not have been told of the last change. */
-	if (b->properties_generation)
-		dev_tell_properties(b);
-
-	memcpy(resp.uuid, b->uuid, sizeof(resp.uuid));
-	resp.path = htole32(b->path);
-	resp.consumers = htole32(b->consumers);
-	dev->ops->complete(dev->data, c->token, &resp, sizeof(resp));
-	return S(OK);
+	dev_take_out(b);
+	dev_buffer_free(b);
+	return status;
 }
 
 static uint32_t cmd_unregister(struct command *c)
@@ -311,7 +308,7 @@ static uint32_t cmd_update(struct command *c)
 	b = find_usable(c, le64toh(req->buffer));
 	if (!b)
 		return S(NOT_FOUND);
-	if (le64toh(req->seq) <= b->seq)
+	if (le64toh(req->seq) <= b->newest.seq)
 		return S(INVALID);
 	answer(c, S(OK));
 	dev_updated(b, le64toh(req->seq), le64toh(req->time_ns), &damage);
@@ -347,6 +344,7 @@ static uint32_t cmd_set_properties(struct command *c)
 		c->detail = ENOMEM;
 		return S(HOST);
 	}
+	dev_copy_all(b);
 	c->dev->ops->properties(c->dev->data, b, block, size);
 	answer(c, S(OK));
 	return S(OK);
@@ -382,13 +380,17 @@ static void reset_those_of(struct dev *dev, struct dev_buffers *list, const uint
 
 	for (b = TAILQ_FIRST(list); b; b = next) {
 		next = TAILQ_NEXT(b, link);
-		if (!application[0] ||
-		    memcmp(application, b->application, sizeof(b->application)) == 0) {
-			b->by_reset = true;
-			dev_forget(b);
-			dev->reset_left++;
-			dev_remove(b, VIRTIO_BUFSHARE_REASON_RESET, NULL);
+		if (application[0] &&
+		    memcmp(application, b->application, sizeof(b->application)) != 0)
+			continue;
+		dev_forget(b);
+		if (b->making) {
+			dev_unmake(b, S(HOST), ECANCELED);
+			continue;
 		}
+		b->by_reset = true;
+		dev->reset_left++;
+		dev_remove(b, VIRTIO_BUFSHARE_REASON_RESET, NULL);
 	}
 }
 
@@ -406,6 +408,7 @@ static uint32_t cmd_reset(struct command *c)
 	/* Answered, as UNREGISTER is, when consumers have let go of the pages. */
 	c->dev->reset_token = c->token;
 	c->dev->reset_left = 1;
+	reset_those_of(c->dev, &c->dev->making, req->application);
 	reset_those_of(c->dev, &c->dev->buffers, req->application);
 	reset_those_of(c->dev, &c->dev->lost, req->application);
 	dev_reset_one_less(c->dev);
@@ -423,7 +426,7 @@ static uint32_t cmd_query(struct command *c)
 	b = find_usable(c, le64toh(req->buffer));
 	if (!b)
 		return S(NOT_FOUND);
-	resp.seq = htole64(b->seq);
+	resp.seq = htole64(b->newest.seq);
 	resp.released = htole64(b->released);
 	resp.updates = htole64(b->updates);
 	resp.bytes_copied = htole64(b->bytes_copied);
@@ -458,9 +461,28 @@ static uint32_t (*const commands[])(struct command *c) = {
 	[VIRTIO_BUFSHARE_CMD_PING] = cmd_ping,
 };
 
+/* Commands take effect in their order, so those for a buffer wait until it is there. */
+static struct dev_buffer *waits_for(const struct command *c, uint32_t type)
+{
+	const struct virtio_bufshare_named *named = (const void *)c->bytes;
+	struct dev_buffer *b = NULL;
+
+	switch (type) {
+	case VIRTIO_BUFSHARE_CMD_UNREGISTER:
+	case VIRTIO_BUFSHARE_CMD_UPDATE:
+	case VIRTIO_BUFSHARE_CMD_SET_PROPERTIES:
+	case VIRTIO_BUFSHARE_CMD_GET_PROPERTIES:
+	case VIRTIO_BUFSHARE_CMD_QUERY:
+		if (c->size >= sizeof(*named))
+			b = dev_find(c->dev, le64toh(named->buffer));
+	}
+	return b && b->making ? b : NULL;
+}
+
 static uint32_t dispatch(struct command *c)
 {
 	const struct virtio_bufshare_request *hdr = (const void *)c->bytes;
+	struct dev_buffer *b;
 	uint32_t type;
 
 	if (c->size < sizeof(*hdr))
@@ -474,7 +496,11 @@ static uint32_t dispatch(struct command *c)
 	if (type != VIRTIO_BUFSHARE_CMD_INIT &&
 	    (!c->dev->epoch || le64toh(hdr->epoch) != c->dev->epoch))
 		return S(EPOCH);
-	return commands[type](c);
+	b = waits_for(c, type);
+	if (!b)
+		return commands[type](c);
+	c->detail = ENOMEM;
+	return dev_defer(b, c->token, c->bytes, c->size) < 0 ? S(HOST) : S(OK);
 }
 
 void dev_command(struct dev *dev, void *token, const void *request, size_t size)

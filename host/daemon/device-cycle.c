@@ -92,11 +92,17 @@ static void wait_from_now(struct dev_slot *slot)
  */
 static void check_released(struct dev_buffer *b, uint32_t flags)
 {
-	uint64_t upto = b->seq;
+	uint64_t upto = b->newest.seq;
 	struct dev_slot *slot;
 
 	if (b->dying)
 		return;
+	if (b->copy.busy) {
+		b->copy.flags |= flags;
+		return;
+	}
+	if (b->copy.next.first)
+		upto = b->copy.next.first - 1;
 	LIST_FOREACH(slot, &b->slots, link) {
 		uint64_t first = slot->held ? slot->held : slot->pending;
 
@@ -131,13 +137,29 @@ static void take_back(struct dev_slot *slot, uint64_t seq)
 	dev->ops->revoked(dev->data, slot, seq);
 }
 
-void dev_flush(struct dev_slot *slot)
+const struct dev_update *dev_slot_update(const struct dev_slot *slot)
+{
+	return slot->copied ? &slot->buffer->copy.contents : &slot->buffer->newest;
+}
+
+/* A copy that is being written to is not for reading. */
+static int deliver(struct dev_slot *slot, uint64_t seq)
 {
 	struct dev_buffer *b = slot->buffer;
 
+	if (slot->copied && b->copy.busy)
+		return -EAGAIN;
+	return b->dev->ops->deliver(b->dev->data, slot, seq);
+}
+
+void dev_flush(struct dev_slot *slot)
+{
+	struct dev_buffer *b = slot->buffer;
+	const uint64_t seq = dev_slot_update(slot)->seq;
+
 	if (!slot->pending || slot->held || slot->revoked_seq || slot->hidden || b->dying)
 		return;
-	if (b->dev->ops->deliver(b->dev->data, slot, b->seq) < 0) {
+	if (deliver(slot, seq) < 0) {
 		if (!slot->waiting && !slot->late)
 			wait_from_now(slot);
 		return;
@@ -147,47 +169,152 @@ void dev_flush(struct dev_slot *slot)
 	slot->merged = 0;
 	slot->delivered++;
 	slot->damage = (struct dev_damage){ 0 };
-	if (b->seq <= b->released) {
+	if (seq <= b->released) {
 		/* It was late: there is something to see, but the guest may be writing already. */
-		take_back(slot, b->seq);
+		take_back(slot, seq);
 		return;
 	}
 	slot->late = false;
-	slot->held = b->seq;
+	slot->held = seq;
 	wait_from_now(slot);
 }
 
-static void give(struct dev_slot *slot, uint64_t seq, const struct dev_damage *damage)
+static void give(struct dev_slot *slot, const struct dev_batch *batch)
 {
 	if (slot->hidden)
 		return;
 	if (!slot->pending)
-		slot->pending = seq;
-	slot->merged++;
-	dev_damage_add(&slot->damage, damage);
+		slot->pending = batch->first;
+	slot->merged += batch->merged;
+	dev_damage_add(&slot->damage, &batch->damage);
 	dev_flush(slot);
 }
+
+/* Whether somebody is waited for; those that get copies, or the others. */
+static bool give_to(struct dev_buffer *b, bool copied, const struct dev_batch *batch)
+{
+	struct dev_slot *slot;
+	bool waiting = false;
+
+	LIST_FOREACH(slot, &b->slots, link) {
+		if (slot->copied == copied && !slot->filling)
+			give(slot, batch);
+		waiting |= slot->waiting;
+	}
+	return waiting;
+}
+
+/* ---- copies ---- */
+
+static void show(struct dev_buffer *b)
+{
+	struct dev_slot *slot;
+
+	LIST_FOREACH(slot, &b->slots, link) {
+		if (!slot->filling)
+			continue;
+		slot->filling = false;
+		b->dev->ops->filled(b->dev->data, slot);
+	}
+}
+
+/* The copy has all of now. Who was there before is given it, and others see it only. */
+static void copied(struct dev_buffer *b)
+{
+	struct dev_copy *copy = &b->copy;
+	const uint32_t flags = copy->flags;
+	bool waiting = false;
+
+	if (!b->copies)
+		copy->next = (struct dev_batch){ 0 };
+	copy->contents = copy->upto;
+	copy->valid = (copy->valid || copy->now.damage.all) &&
+		      (copy->contents.seq == b->newest.seq || copy->next.first);
+	copy->flags = 0;
+	if (copy->now.first)
+		waiting = give_to(b, true, &copy->now) || copy->now.seen;
+	if (copy->valid)
+		show(b);
+	check_released(b, !copy->now.first || waiting ? flags :
+				  flags | VIRTIO_BUFSHARE_RELEASED_NO_CONSUMER);
+}
+
+/* Copies what there is to copy, unless that is being done. -EFAULT: its memory is gone. */
+static int copy_next(struct dev_buffer *b)
+{
+	struct dev_copy *copy = &b->copy;
+	struct dev *dev = b->dev;
+	int r;
+
+	if (copy->busy || !copy->next.wanted)
+		return 0;
+	copy->now = copy->next;
+	copy->next = (struct dev_batch){ 0 };
+	copy->upto = b->newest;
+	r = dev->ops->refresh(dev->data, b, &copy->now.damage);
+	if (r == 0)
+		copied(b);
+	copy->busy = r == -EINPROGRESS;
+	return copy->busy ? 0 : r;
+}
+
+static void copy_or_lose(struct dev_buffer *b)
+{
+	if (copy_next(b) < 0)
+		dev_lost(b, VIRTIO_BUFSHARE_REASON_MEMORY);
+}
+
+void dev_copied(struct dev_buffer *b, int r)
+{
+	b->copy.busy = false;
+	if (b->dying)
+		return;
+	if (r < 0) {
+		dev_lost(b, VIRTIO_BUFSHARE_REASON_MEMORY);
+		return;
+	}
+	copied(b);
+	copy_or_lose(b);
+}
+
+void dev_copy_all(struct dev_buffer *b)
+{
+	if (b->copy.next.wanted)
+		b->copy.next.damage = (struct dev_damage){ .all = true };
+}
+
+static void copy_later(struct dev_buffer *b, const struct dev_batch *batch)
+{
+	struct dev_batch *next = &b->copy.next;
+
+	next->wanted = true;
+	if (!next->first)
+		next->first = batch->first;
+	next->merged += batch->merged;
+	next->seen |= batch->seen;
+	dev_damage_add(&next->damage, &batch->damage);
+}
+
+/* ---- updates ---- */
 
 void dev_updated(struct dev_buffer *b, uint64_t seq, uint64_t time_ns,
 		 const struct dev_damage *damage)
 {
 	struct dev *dev = b->dev;
-	struct dev_slot *slot;
-	bool waiting = false;
+	struct dev_batch batch = { .first = seq, .merged = 1, .damage = *damage };
 
-	b->seq = seq;
-	b->time_ns = time_ns;
-	b->host_time_ns = dev->ops->now_ns(dev->data);
+	b->newest.seq = seq;
+	b->newest.time_ns = time_ns;
+	b->newest.host_time_ns = dev->ops->now_ns(dev->data);
 	b->updates++;
-	if (b->copies && dev->ops->refresh(dev->data, b, damage) < 0) {
-		dev_lost(b, VIRTIO_BUFSHARE_REASON_MEMORY);
+	batch.seen = give_to(b, false, &batch);
+	if (b->copies) {
+		copy_later(b, &batch);
+		copy_or_lose(b);
 		return;
 	}
-	LIST_FOREACH(slot, &b->slots, link) {
-		give(slot, seq, damage);
-		waiting |= slot->waiting;
-	}
-	if (!waiting)
+	b->copy.valid = false;
+	if (!batch.seen)
 		check_released(b, VIRTIO_BUFSHARE_RELEASED_NO_CONSUMER);
 }
 
@@ -233,12 +360,18 @@ uint64_t dev_take_back(struct dev *dev, uint64_t before_ns)
 /* ---- consumers come and go ---- */
 
 /* For whoever now needs a copy while nobody did. */
-static void copy_from_now_on(struct dev_buffer *b)
+static void copy_from_now_on(struct dev_slot *slot)
 {
-	static const struct dev_damage all = { .all = true };
+	static const struct dev_batch all = { .damage = { .all = true } };
+	struct dev_buffer *b = slot->buffer;
 
-	if (b->copies++ == 0 && b->seq)
-		b->dev->ops->refresh(b->dev->data, b, &all);
+	b->copies++;
+	if (!b->copy.valid) {
+		copy_later(b, &all);
+		/* That the memory is gone shows again with the next update, if not before. */
+		copy_next(b);
+	}
+	slot->filling = b->copy.busy || !b->copy.valid;
 }
 
 static void tell_consumers(struct dev_buffer *b)
@@ -257,11 +390,11 @@ struct dev_slot *dev_attach(struct dev_buffer *b, void *consumer, bool copied)
 	slot->consumer = consumer;
 	slot->copied = copied;
 	slot->mapped = !copied;
-	if (copied)
-		copy_from_now_on(b);
 	LIST_INSERT_HEAD(&b->slots, slot, link);
 	b->consumers++;
 	tell_consumers(b);
+	if (copied)
+		copy_from_now_on(slot);
 	return slot;
 }
 
@@ -273,7 +406,7 @@ static void let_go(struct dev_slot *slot)
 	wait_no_more(slot);
 	slot->pending = slot->revoked_seq = 0;
 	slot->merged = 0;
-	slot->late = false;
+	slot->late = slot->filling = false;
 	slot->damage = (struct dev_damage){ 0 };
 	slot->buffer->consumers--;
 	if (slot->copied)
@@ -303,9 +436,7 @@ void dev_hide(struct dev_slot *slot)
 void dev_show(struct dev_slot *slot)
 {
 	slot->hidden = false;
-	slot->mapped = !slot->copied;
-	if (slot->copied)
-		copy_from_now_on(slot->buffer);
+	slot->mapped = true;
 	slot->buffer->consumers++;
 	tell_consumers(slot->buffer);
 }

@@ -19,10 +19,34 @@ void dev_tell_properties(struct dev_buffer *buffer);
 /* Ends a buffer that has left when nobody can reach its pages, or need not any more. */
 void dev_check_dead(struct dev_buffer *buffer);
 
+/* The buffer counts, and its id is taken. -ENOMEM. */
 int dev_insert(struct dev *dev, struct dev_buffer *buffer);
+void dev_take_out(struct dev_buffer *buffer);
+
+/* A command of the guest that waits for the REGISTER before it; owns itself. */
+struct dev_deferred {
+	STAILQ_ENTRY(dev_deferred) link;
+	void *token;
+	size_t size;
+	uint8_t request[];
+};
+
+/* The buffer is there, for everybody; answers its REGISTER. */
+void dev_made(struct dev_buffer *buffer, void *token);
+
+/* It will be; until then commands for it wait in their order. -ENOMEM. */
+void dev_making(struct dev_buffer *buffer, void *token);
+int dev_defer(struct dev_buffer *buffer, void *token, const void *request, size_t size);
+
+/* It never will be; its commands are answered so. */
+void dev_unmake(struct dev_buffer *buffer, uint32_t status, uint32_t detail);
+
 void dev_buffer_free(struct dev_buffer *buffer);
 void dev_updated(struct dev_buffer *buffer, uint64_t seq, uint64_t time_ns,
 		 const struct dev_damage *damage);
+
+/* Its damage meant something else before, so that all of it is to be copied. */
+void dev_copy_all(struct dev_buffer *buffer);
 
 /* Nobody holds, or is to be given, an update of it any more. */
 void dev_end_cycle(struct dev_buffer *buffer);

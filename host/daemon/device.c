@@ -20,6 +20,7 @@ void dev_init(struct dev *dev, const struct dev_ops *ops, void *data,
 {
 	*dev = (struct dev){ .ops = ops, .data = data, .limits = *limits, .offered_caps = caps };
 	TAILQ_INIT(&dev->buffers);
+	TAILQ_INIT(&dev->making);
 	TAILQ_INIT(&dev->lost);
 	TAILQ_INIT(&dev->dying);
 	TAILQ_INIT(&dev->eventful);
@@ -45,11 +46,16 @@ int dev_insert(struct dev *dev, struct dev_buffer *buffer)
 {
 	if (!tsearch(buffer, &dev->tree, compare_ids))
 		return -ENOMEM;
-	buffer->dev = dev;
-	TAILQ_INSERT_TAIL(&dev->buffers, buffer, link);
 	dev->num_buffers++;
 	dev->total_size += buffer->size;
 	return 0;
+}
+
+void dev_take_out(struct dev_buffer *buffer)
+{
+	tdelete(buffer, &buffer->dev->tree, compare_ids);
+	buffer->dev->num_buffers--;
+	buffer->dev->total_size -= buffer->size;
 }
 
 void dev_buffer_free(struct dev_buffer *buffer)
@@ -219,9 +225,7 @@ void dev_remove(struct dev_buffer *b, uint32_t reason, void *token)
 	struct dev *dev = b->dev;
 	bool was_lost = b->lost;
 
-	tdelete(b, &dev->tree, compare_ids);
-	dev->num_buffers--;
-	dev->total_size -= b->size;
+	dev_take_out(b);
 	b->token = token;
 	b->lost = false;
 	hide(b, was_lost ? &dev->lost : &dev->buffers, &dev->dying, reason);
@@ -261,6 +265,8 @@ void dev_clear(struct dev *dev)
 {
 	struct dev_buffer *b;
 
+	while ((b = TAILQ_FIRST(&dev->making)))
+		dev_unmake(b, VIRTIO_BUFSHARE_STATUS_EPOCH, 0);
 	while ((b = TAILQ_FIRST(&dev->buffers)) || (b = TAILQ_FIRST(&dev->lost)))
 		dev_remove(b, VIRTIO_BUFSHARE_REASON_RESET, NULL);
 	while ((b = TAILQ_FIRST(&dev->dying)))

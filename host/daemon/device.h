@@ -36,6 +36,32 @@ struct dev_damage {
 	struct dev_rect v[VIRTIO_BUFSHARE_MAX_DAMAGE];
 };
 
+struct dev_update {
+	uint64_t seq;
+	uint64_t time_ns, host_time_ns;
+};
+
+/* Updates that a copy is still to be given. */
+struct dev_batch {
+	bool wanted;
+	uint64_t first; /* seq, 0: no update, somebody just needs the contents */
+	uint64_t merged; /* updates */
+	bool seen; /* by somebody who needs no copy */
+	struct dev_damage damage;
+};
+
+/*
+ * The copy of a buffer. While it is brought up to date nothing of the buffer is released,
+ * so that a guest which keeps to the rules does not write what is being read.
+ */
+struct dev_copy {
+	bool valid; /* its contents are those of an update, and what came later is in next */
+	bool busy; /* now is being copied, up to upto */
+	struct dev_update contents, upto;
+	struct dev_batch now, next;
+	uint32_t flags; /* of releases that wait */
+};
+
 /*
  * One buffer as one consumer sees it. The guest waits for it while it holds an update, or is
  * still to be given one; unless it held one for too long (late), then for that no longer.
@@ -47,6 +73,7 @@ struct dev_slot {
 	void *consumer;
 	bool mapped; /* it may have the guest's pages, and did not say CLOSED */
 	bool copied; /* it gets a copy instead */
+	bool filling; /* which is not valid yet: there is nothing to show */
 	bool hidden; /* out of sight for this consumer; all that counts is mapped */
 	bool late; /* the guest does not wait until it is given an update again */
 	bool waiting; /* the guest waits */
@@ -60,7 +87,7 @@ struct dev_slot {
 };
 
 struct dev_buffer {
-	TAILQ_ENTRY(dev_buffer) link; /* dev.buffers, or dev.lost, or dev.dying */
+	TAILQ_ENTRY(dev_buffer) link; /* dev.buffers, .making, .lost or .dying */
 	TAILQ_ENTRY(dev_buffer) event_link; /* dev.eventful */
 	LIST_HEAD(, dev_slot) slots;
 	struct dev *dev;
@@ -78,9 +105,9 @@ struct dev_buffer {
 	uint32_t path; /* enum virtio_bufshare_path, the best there is */
 	uint32_t why; /* enum bufshare_ipc_why: it is no better */
 	uint32_t copies; /* slots that get a copy */
+	struct dev_copy copy;
 
-	uint64_t seq; /* newest update */
-	uint64_t time_ns, host_time_ns; /* of it */
+	struct dev_update newest;
 	uint64_t released; /* every update up to it is */
 	uint32_t consumers; /* that see it */
 	uint64_t updates, bytes_copied;
@@ -93,6 +120,10 @@ struct dev_buffer {
 	uint32_t lost_reason;
 	uint32_t saved; /* number of the slot with the host's properties, 0: none */
 
+	/* Its REGISTER is not answered; commands that came behind it wait. */
+	bool making;
+	STAILQ_HEAD(dev_deferred_list, dev_deferred) deferred;
+
 	/* Consumers do not see it any more; UNREGISTER waits for them to let go of the pages. */
 	bool dying, detaching, still_mapped;
 	bool lost; /* it waits for its UNREGISTER */
@@ -100,6 +131,9 @@ struct dev_buffer {
 	void *token; /* NULL: nobody waits for an answer */
 	unsigned int ticks;
 };
+
+/* Instead of a status: there is none yet. */
+#define DEV_LATER UINT32_MAX
 
 struct dev_ops {
 	/* The answer to a command; the token is not used afterwards. */
@@ -110,13 +144,20 @@ struct dev_ops {
 
 	/*
 	 * Makes a buffer reachable: sets its export, path and why. 0, or a status of
-	 * virtio_bufshare.h with its detail.
+	 * virtio_bufshare.h with its detail; or DEV_LATER, and dev_exported() follows unless
+	 * the export is dropped.
 	 */
 	uint32_t (*export_buffer)(void *data, struct dev_buffer *buffer, uint32_t *detail);
 	void (*drop_export)(void *data, struct dev_buffer *buffer);
 
-	/* The contents changed, and consumers see the buffer. -EFAULT: its memory is gone. */
+	/*
+	 * Brings the copy up to date. -EFAULT: the buffer's memory is gone; -EINPROGRESS:
+	 * dev_copied() follows unless the export is dropped.
+	 */
 	int (*refresh)(void *data, struct dev_buffer *buffer, const struct dev_damage *damage);
+
+	/* There is something to show to the slot's consumer from now on. */
+	void (*filled)(void *data, struct dev_slot *slot);
 
 	/* For the consumers: attach those that are to see it; tell those that do. */
 	void (*added)(void *data, struct dev_buffer *buffer);
@@ -171,6 +212,7 @@ struct dev {
 	struct dev_saved saved;
 	void *tree; /* of tsearch(3), buffers by id */
 	TAILQ_HEAD(dev_buffers, dev_buffer) buffers;
+	struct dev_buffers making;
 	struct dev_buffers lost; /* of which the guest keeps the id */
 	struct dev_buffers dying;
 	TAILQ_HEAD(, dev_buffer) eventful;
@@ -222,16 +264,23 @@ void dev_tick(struct dev *dev);
  */
 void dev_lost(struct dev_buffer *buffer, uint32_t reason);
 
-/* Lost buffers too. */
+/* What came of an export, and of a copy, that took longer. */
+void dev_exported(struct dev_buffer *buffer, uint32_t status, uint32_t detail);
+void dev_copied(struct dev_buffer *buffer, int r);
+
+/* Lost buffers too, and those that are being made. */
 struct dev_buffer *dev_find(struct dev *dev, uint64_t id);
 
 /* ---- the consumers' side ---- */
 
 /*
- * The consumer sees the buffer from now on; it holds nothing. copied: it gets a copy, and
- * none of the guest's pages. NULL: no memory.
+ * The consumer sees the buffer from now on, or (filling) when ops->filled() says so; it
+ * holds nothing. copied: it gets a copy, and none of the guest's pages. NULL: no memory.
  */
 struct dev_slot *dev_attach(struct dev_buffer *buffer, void *consumer, bool copied);
+
+/* The newest update that the slot's consumer can see, or that there is in its copy. */
+const struct dev_update *dev_slot_update(const struct dev_slot *slot);
 
 /* The consumer has nothing to do with the buffer any more; gone: it ended. Frees the slot. */
 void dev_detach(struct dev_slot *slot, bool gone);

@@ -7,38 +7,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 
 #include "common/cleanup.h"
-#include "host/daemon/export.h"
+#include "host/daemon/export-internal.h"
 #include "host/daemon/log.h"
 #include "host/ipc.h"
-
-#ifndef F_SEAL_FUTURE_WRITE
-#define F_SEAL_FUTURE_WRITE 0x0010
-#endif
-
-/* A piece of the buffer that lies in one piece in one file. */
-struct piece {
-	uint64_t start; /* in the buffer */
-	uint64_t size;
-	uint64_t gpa;
-	uint64_t offset; /* in the file */
-	const uint8_t *hva;
-	struct memory_region *region; /* a reference */
-};
-
-struct export {
-	struct piece *pieces;
-	uint32_t n;
-	int fd; /* UDMABUF: our own; MEMFD: of the region */
-	bool fd_borrowed;
-	uint8_t *copy; /* NULL: nobody needed one */
-	int copy_fd;
-	uint64_t size;
-	int ranges_fd;
-};
 
 static const char *const why_text[] = {
 	[BUFSHARE_IPC_WHY_ASKED] = "so it is told to",
@@ -133,12 +107,10 @@ void exporter_close(struct exporter *ex)
 	ex->udmabuf = -1;
 }
 
-struct export *export_free(struct export *e)
+static void destroy(struct export *e)
 {
 	uint32_t i;
 
-	if (!e)
-		return NULL;
 	for (i = 0; i < e->n; i++)
 		memory_region_unref(e->pieces[i].region);
 	if (e->copy)
@@ -150,13 +122,26 @@ struct export *export_free(struct export *e)
 	if (e->ranges_fd >= 0)
 		close(e->ranges_fd);
 	free(e->pieces);
+	free(e->list);
 	free(e);
+}
+
+struct export *export_free(struct export *e)
+{
+	if (!e)
+		return NULL;
+	e->buffer = NULL;
+	if (!e->exporter->thread || export_thread_take_back(e->exporter->thread, &e->job))
+		destroy(e);
 	return NULL;
 }
 
-static void cleanup_export(struct export **e)
+bool export_job_ended(struct export *e)
 {
-	export_free(*e);
+	if (e->buffer)
+		return true;
+	destroy(e);
+	return false;
 }
 
 /* Where the ranges are; those that touch in their file become one. -EFAULT: not guest memory. */
@@ -215,143 +200,21 @@ static uint32_t udmabuf_refusal(const struct exporter *ex, const struct export *
 	return BUFSHARE_IPC_WHY_NONE;
 }
 
-static int make_udmabuf(struct exporter *ex, struct export *e)
+static int make_list(struct export *e)
 {
-	_cleanup_free_ struct udmabuf_create_list *list = NULL;
 	uint32_t i;
-	int fd;
 
-	list = calloc(1, sizeof(*list) + e->n * sizeof(list->list[0]));
-	if (!list)
+	e->list = calloc(1, sizeof(*e->list) + e->n * sizeof(e->list->list[0]));
+	if (!e->list)
 		return -ENOMEM;
-	list->flags = UDMABUF_FLAGS_CLOEXEC;
-	list->count = e->n;
+	e->list->flags = UDMABUF_FLAGS_CLOEXEC;
+	e->list->count = e->n;
 	for (i = 0; i < e->n; i++) {
-		list->list[i].memfd = (uint32_t)e->pieces[i].region->fd;
-		list->list[i].offset = e->pieces[i].offset;
-		list->list[i].size = e->pieces[i].size;
+		e->list->list[i].memfd = (uint32_t)e->pieces[i].region->fd;
+		e->list->list[i].offset = e->pieces[i].offset;
+		e->list->list[i].size = e->pieces[i].size;
 	}
-	fd = ioctl(ex->udmabuf, UDMABUF_CREATE_LIST, list);
-	if (fd < 0)
-		return -errno;
-	e->fd = fd;
 	return 0;
-}
-
-/* ---- copy ---- */
-
-/*
- * Nobody but who has it mapped already writes to it any more, and it never shrinks. A
- * descriptor for reading needs /proc; without it the seal has to do, which is as strong.
- */
-static int seal_copy(int fd, int *sealed)
-{
-	char path[64];
-
-	if (fcntl(fd, F_ADD_SEALS,
-		  F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL) < 0)
-		return -errno;
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	*sealed = open(path, O_RDONLY | O_CLOEXEC);
-	if (*sealed < 0)
-		*sealed = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-	return *sealed < 0 ? -errno : 0;
-}
-
-/* A file of which consumers get a descriptor that can only be read, and never shrinks. */
-static int make_copy(struct export *e)
-{
-	_cleanup_close_ int fd = memfd_create("bufshare", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	void *map;
-	int r;
-
-	if (fd < 0 || ftruncate(fd, (off_t)e->size) < 0)
-		return -errno;
-	map = mmap(NULL, e->size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (map == MAP_FAILED)
-		return -errno;
-	r = seal_copy(fd, &e->copy_fd);
-	if (r < 0) {
-		munmap(map, e->size);
-		return r;
-	}
-	e->copy = map;
-	return 0;
-}
-
-int export_need_copy(struct dev_buffer *b)
-{
-	return b->export->copy ? 0 : make_copy(b->export);
-}
-
-static void copy_bytes(struct export *e, uint64_t from, uint64_t to)
-{
-	uint32_t low = 0, high = e->n;
-
-	/* The piece that has the first byte. */
-	while (high - low > 1) {
-		uint32_t mid = low + (high - low) / 2;
-
-		if (e->pieces[mid].start <= from)
-			low = mid;
-		else
-			high = mid;
-	}
-	for (; from < to; low++) {
-		const struct piece *p = &e->pieces[low];
-		uint64_t skip = from - p->start, n = p->size - skip;
-
-		if (n > to - from)
-			n = to - from;
-		memcpy(e->copy + from, p->hva + skip, n);
-		from += n;
-	}
-}
-
-static bool number(const struct props *props, const char *name, uint64_t *value)
-{
-	const char *s = props_get(props, name);
-	char *end;
-
-	if (!s || *s < '0' || *s > '9')
-		return false;
-	errno = 0;
-	*value = strtoull(s, &end, 10);
-	return errno == 0 && *end == '\0';
-}
-
-/*
- * Damage in bytes is only known if the properties say how rows lie; copying more than the
- * damage is never wrong, so whole rows are copied, and everything in doubt.
- */
-uint64_t export_refresh(struct dev_buffer *b, const struct dev_damage *damage)
-{
-	struct export *e = b->export;
-	uint64_t stride, height, offset = 0, copied = 0;
-	unsigned int i;
-
-	if (!e->copy)
-		return 0;
-	if (props_get(&b->guest, "offset") && !number(&b->guest, "offset", &offset))
-		offset = e->size;
-	if (damage->all || !props_get(&b->guest, "format") || props_get(&b->guest, "modifier") ||
-	    props_get(&b->guest, "plane1.offset") || !number(&b->guest, "stride", &stride) ||
-	    !number(&b->guest, "height", &height) || !stride || offset > e->size ||
-	    stride > e->size || height > (e->size - offset) / stride) {
-		copy_bytes(e, 0, e->size);
-		return e->size;
-	}
-	for (i = 0; i < damage->n; i++) {
-		uint64_t top = damage->v[i].y, bottom = top + damage->v[i].height;
-
-		if (bottom > height)
-			bottom = height;
-		if (top >= bottom)
-			continue;
-		copy_bytes(e, offset + top * stride, offset + bottom * stride);
-		copied += (bottom - top) * stride;
-	}
-	return copied;
 }
 
 /* ---- memfd ---- */
@@ -393,28 +256,53 @@ static int fall_back(struct exporter *ex, struct export *e, struct dev_buffer *b
 	say_why(ex, why);
 	b->path = VIRTIO_BUFSHARE_PATH_COPY;
 	b->why = why;
-	return make_copy(e);
+	return export_make_copy(e);
 }
 
-static int make_zero_copy(struct exporter *ex, struct export *e, struct dev_buffer *b)
+/* There can be no dma-buf of it; r says the same to the guest. */
+static int no_udmabuf(struct exporter *ex, struct export *e, struct dev_buffer *b, uint32_t why,
+		      int r)
 {
-	uint32_t why;
-	int r = -EOPNOTSUPP;
-
-	b->path = VIRTIO_BUFSHARE_PATH_UDMABUF;
-	why = udmabuf_refusal(ex, e);
-	if (!why) {
-		r = make_udmabuf(ex, e);
-		if (r == 0)
-			return 0;
-		log_warn("udmabuf refuses buffer %" PRIu64 ": %s", b->id, strerror(-r));
-		why = BUFSHARE_IPC_WHY_KERNEL;
-	}
 	if (ex->mode != EXPORT_UDMABUF)
 		return fall_back(ex, e, b, why);
 	b->why = why;
 	log_warn("buffer %" PRIu64 " is refused: %s", b->id, why_text[why]);
 	return r;
+}
+
+/* What became of the list. */
+static int take_udmabuf(struct exporter *ex, struct export *e, struct dev_buffer *b)
+{
+	free(steal_ptr(&e->list));
+	if (e->result >= 0) {
+		e->fd = e->result;
+		return 0;
+	}
+	log_warn("udmabuf refuses buffer %" PRIu64 ": %s", b->id, strerror(-e->result));
+	return no_udmabuf(ex, e, b, BUFSHARE_IPC_WHY_KERNEL, e->result);
+}
+
+static void udmabuf_made(struct export_job *job);
+
+static int make_zero_copy(struct exporter *ex, struct export *e, struct dev_buffer *b)
+{
+	uint32_t why = udmabuf_refusal(ex, e);
+	int r;
+
+	b->path = VIRTIO_BUFSHARE_PATH_UDMABUF;
+	if (why)
+		return no_udmabuf(ex, e, b, why, -EOPNOTSUPP);
+	r = make_list(e);
+	if (r < 0)
+		return r;
+	e->job.run = export_run_udmabuf;
+	e->job.done = udmabuf_made;
+	if (ex->thread) {
+		export_thread_give(ex->thread, &e->job);
+		return -EINPROGRESS;
+	}
+	e->job.run(&e->job);
+	return take_udmabuf(ex, e, b);
 }
 
 static int make(struct exporter *ex, struct export *e, struct dev_buffer *b)
@@ -446,29 +334,56 @@ static uint32_t refused(const struct dev_buffer *b, uint32_t *detail)
 	}
 }
 
-uint32_t export_make(struct exporter *ex, const struct memory *memory, struct dev_buffer *b,
-		     uint32_t *detail)
+/* The export is the buffer's, unless it came to nothing. */
+static uint32_t made(struct export *e, struct dev_buffer *b, int r, uint32_t *detail)
 {
-	_cleanup_(cleanup_export) struct export *e = calloc(1, sizeof(*e));
-	int r = -ENOMEM;
-
-	if (e) {
-		e->fd = e->copy_fd = e->ranges_fd = -1;
-		e->size = b->size;
-		r = find_pieces(e, memory, b);
-		if (r == -EFAULT)
-			return VIRTIO_BUFSHARE_STATUS_MEMORY;
-	}
+	b->export = e;
 	if (r == 0)
-		r = make(ex, e, b);
-	if (r == 0) {
-		b->export = steal_ptr(&e);
 		return VIRTIO_BUFSHARE_STATUS_OK;
-	}
+	if (r == -EINPROGRESS)
+		return DEV_LATER;
+	b->export = export_free(e);
+	if (r == -EFAULT)
+		return VIRTIO_BUFSHARE_STATUS_MEMORY;
 	if (r == -EOPNOTSUPP)
 		return refused(b, detail);
 	*detail = (uint32_t)-r;
 	return VIRTIO_BUFSHARE_STATUS_HOST;
+}
+
+static void udmabuf_made(struct export_job *job)
+{
+	struct export *e = export_of(job);
+	struct exporter *ex = e->exporter;
+	struct dev_buffer *b = e->buffer;
+	uint32_t status, detail = 0;
+
+	if (!b && e->result >= 0)
+		e->fd = e->result;
+	if (!export_job_ended(e))
+		return;
+	status = made(e, b, take_udmabuf(ex, e, b), &detail);
+	ex->ops->made(ex->data, b, status, detail);
+}
+
+uint32_t export_make(struct exporter *ex, const struct memory *memory, struct dev_buffer *b,
+		     uint32_t *detail)
+{
+	struct export *e = calloc(1, sizeof(*e));
+	int r;
+
+	if (!e) {
+		*detail = ENOMEM;
+		return VIRTIO_BUFSHARE_STATUS_HOST;
+	}
+	e->exporter = ex;
+	e->buffer = b;
+	e->fd = e->copy_fd = e->ranges_fd = -1;
+	e->size = b->size;
+	r = find_pieces(e, memory, b);
+	if (r == 0)
+		r = make(ex, e, b);
+	return made(e, b, r, detail);
 }
 
 bool export_is_valid(const struct export *e, const struct memory *memory)

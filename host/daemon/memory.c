@@ -70,7 +70,7 @@ struct memory_region *memory_region_unref(struct memory_region *region)
 	return NULL;
 }
 
-static bool is_torn(const struct memory_region *region)
+bool memory_region_is_torn(const struct memory_region *region)
 {
 	return memory_guard_is_torn(region->guard);
 }
@@ -270,7 +270,7 @@ static struct memory_region *find_same(const struct memory *memory, const struct
 		struct memory_region *region = memory->regions[i];
 
 		if (memcmp(&region->info, info, sizeof(*info)) == 0 && region->dev == st.st_dev &&
-		    region->ino == st.st_ino && !is_torn(region))
+		    region->ino == st.st_ino && !memory_region_is_torn(region))
 			return region;
 	}
 	return NULL;
@@ -351,7 +351,7 @@ bool memory_is_torn(const struct memory *memory)
 	size_t i;
 
 	for (i = 0; i < memory->count; i++)
-		if (is_torn(memory->regions[i]))
+		if (memory_region_is_torn(memory->regions[i]))
 			return true;
 	return false;
 }
@@ -376,7 +376,8 @@ int memory_lookup(const struct memory *memory, uint64_t gpa, uint64_t size,
 	for (i = 0; size > 0 && i < memory->count; i++) {
 		struct memory_region *region = memory->regions[i];
 
-		if (is_inside(region->info.gpa, region->info.size, gpa, size) && !is_torn(region)) {
+		if (is_inside(region->info.gpa, region->info.size, gpa, size) &&
+		    !memory_region_is_torn(region)) {
 			make_span(region, gpa - region->info.gpa, span);
 			return 0;
 		}
@@ -392,7 +393,8 @@ int memory_lookup_uva(const struct memory *memory, uint64_t uva, uint64_t size,
 	for (i = 0; size > 0 && i < memory->count; i++) {
 		struct memory_region *region = memory->regions[i];
 
-		if (is_inside(region->info.uva, region->info.size, uva, size) && !is_torn(region)) {
+		if (is_inside(region->info.uva, region->info.size, uva, size) &&
+		    !memory_region_is_torn(region)) {
 			make_span(region, uva - region->info.uva, span);
 			return 0;
 		}

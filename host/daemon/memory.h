@@ -98,6 +98,9 @@ struct memory_region *memory_get(const struct memory *memory, size_t index);
 /* Whether a region of the table is torn. */
 bool memory_is_torn(const struct memory *memory);
 
+/* Whether this one is, in the table or not. */
+bool memory_region_is_torn(const struct memory_region *region);
+
 /* Where size bytes of guest memory at gpa are; -EFAULT: not wholly inside one region, or none. */
 int memory_lookup(const struct memory *memory, uint64_t gpa, uint64_t size,
 		  struct memory_span *span);

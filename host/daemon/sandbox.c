@@ -72,7 +72,7 @@ static int limit_resources(void)
 {
 	const struct rlimit none = { 0, 0 };
 
-	/* No children. */
+	/* No children, and no threads. */
 	return setrlimit(RLIMIT_NPROC, &none) < 0 ? -errno : 0;
 }
 
@@ -157,6 +157,7 @@ static int filter_calls(void)
 
 	if (!ctx)
 		return -ENOMEM;
+	r = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_TSYNC, 1);
 	for (i = 0; r == 0 && i < ARRAY_SIZE(allowed); i++)
 		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, allowed[i], 0);
 	if (r == 0)
@@ -178,19 +179,22 @@ static int filter_calls(void)
 }
 #endif
 
-int sandbox_enter(int mode)
+int sandbox_drop(int mode)
 {
-	int r;
-
 	if (mode == SANDBOX_OFF)
 		return 0;
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return -errno;
 	leave_namespaces();
-	r = drop_capabilities();
-	if (r == 0 && !WITH_SANITIZERS)
-		r = limit_resources();
-	if (r == 0 && !WITH_SANITIZERS)
-		r = filter_calls();
-	return r;
+	return drop_capabilities();
+}
+
+int sandbox_enter(int mode)
+{
+	int r;
+
+	if (mode == SANDBOX_OFF || WITH_SANITIZERS)
+		return 0;
+	r = limit_resources();
+	return r < 0 ? r : filter_calls();
 }

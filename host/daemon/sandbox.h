@@ -12,9 +12,14 @@ enum sandbox_mode {
 };
 
 /*
- * For the whole process, without a way back. An error is one of the system, not that
- * something is missing here: that is in the log, at the level debug.
+ * Both for the whole process, without a way back, and in this order. An error is one of the
+ * system, not that something is missing here: that is in the log, at the level debug.
  */
+
+/* Privileges; while there is one thread, from which others have it. */
+int sandbox_drop(int mode);
+
+/* System calls, in all threads; there can be no more of them. */
 int sandbox_enter(int mode);
 
 #endif /* BUFSHARE_DAEMON_SANDBOX_H */

@@ -165,6 +165,10 @@ static int set_up(struct worker *w, struct options *o)
 		r = backend_new(w->loop, &o->backend, fds->consumers, &w->backend);
 	/* Nobody's byte was read so far. */
 	if (r == 0)
+		r = sandbox_drop(o->sandbox);
+	if (r == 0)
+		r = backend_start_thread(w->backend);
+	if (r == 0)
 		r = sandbox_enter(o->sandbox);
 	if (r == 0)
 		r = answer(w, &ready, NULL, 0);

@@ -29,10 +29,12 @@ static uint32_t op_export(void *data, struct dev_buffer *b, uint32_t *detail)
 {
 	struct world *w = data;
 
-	if (w->export_status)
+	if (w->export_status && w->export_status != DEV_LATER)
 		return w->export_status;
 	w->exports++;
 	b->path = VIRTIO_BUFSHARE_PATH_COPY;
+	if (w->export_status)
+		return w->export_status;
 	return OK;
 }
 
@@ -48,7 +50,15 @@ static int op_refresh(void *data, struct dev_buffer *b, const struct dev_damage 
 	struct world *w = data;
 
 	w->refreshes++;
-	return 0;
+	w->refreshed = *damage;
+	return w->refresh_result;
+}
+
+static void op_filled(void *data, struct dev_slot *slot)
+{
+	struct world *w = data;
+
+	w->filled++;
 }
 
 static void op_added(void *data, struct dev_buffer *b)
@@ -123,8 +133,22 @@ static void op_uuid(void *data, uint64_t epoch, uint64_t id, uint8_t uuid[16])
 }
 
 static const struct dev_ops ops = {
-	op_complete, op_events, op_export, op_drop, op_refresh, op_added, op_removed,
-	op_properties, op_deliver, op_revoked, op_detached, op_reset, op_now, op_random, op_uuid,
+	.complete = op_complete,
+	.events = op_events,
+	.export_buffer = op_export,
+	.drop_export = op_drop,
+	.refresh = op_refresh,
+	.filled = op_filled,
+	.added = op_added,
+	.removed = op_removed,
+	.properties = op_properties,
+	.deliver = op_deliver,
+	.revoked = op_revoked,
+	.detached = op_detached,
+	.reset = op_reset,
+	.now_ns = op_now,
+	.random = op_random,
+	.uuid = op_uuid,
 };
 
 uint32_t command(struct world *w, const void *request, size_t size)

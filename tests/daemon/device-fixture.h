@@ -29,7 +29,9 @@ struct world {
 		struct virtio_bufshare_get_properties_response properties;
 		char bytes[8192];
 	} answer;
-	unsigned int exports, drops, refreshes, removals, resets;
+	unsigned int exports, drops, refreshes, filled, removals, resets;
+	int refresh_result;
+	struct dev_damage refreshed;
 	uint32_t export_status, removed_reason;
 	bool no_room; /* consumers take nothing */
 	uint64_t delivered_seq;

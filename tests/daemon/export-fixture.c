@@ -120,6 +120,14 @@ void assert_limit(struct world *w, uint32_t limit)
 	assert_null(w->b.export);
 }
 
+uint64_t refresh(struct world *w, const struct dev_damage *damage)
+{
+	uint64_t bytes;
+
+	assert_int_equal(export_refresh(&w->b, damage, &bytes), 0);
+	return bytes;
+}
+
 void fill_guest(struct world *w, uint8_t byte)
 {
 	memset(w->ram, byte, 2 * PAGES * PAGE);

@@ -50,6 +50,9 @@ uint32_t make_export(struct world *w);
 /* It is refused because of that limit. */
 void assert_limit(struct world *w, uint32_t limit);
 
+/* Bytes that were copied, at once. */
+uint64_t refresh(struct world *w, const struct dev_damage *damage);
+
 /* All of the guest's memory. */
 void fill_guest(struct world *w, uint8_t byte);
 

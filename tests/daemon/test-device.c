@@ -221,7 +221,7 @@ static void test_register_again(void **state)
 	r.hdr.hdr.flags = htole32(VIRTIO_BUFSHARE_REGISTER_AGAIN);
 	r.hdr.seq = htole64(7);
 	assert_int_equal(send_register(w, &r), OK);
-	assert_int_equal(dev_find(&w->dev, 1)->seq, 7);
+	assert_int_equal(dev_find(&w->dev, 1)->newest.seq, 7);
 	assert_int_equal(dev_find(&w->dev, 1)->released, 7);
 }
 

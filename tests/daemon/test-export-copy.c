@@ -33,7 +33,7 @@ static void test_copy(void **state)
 	assert_int_equal(fcntl(fd, F_GET_SEALS), F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL | 0x10);
 	assert_int_equal(lseek(fd, 0, SEEK_END), 3 * PAGE);
 	assert_byte(w, 0, 0); /* nothing was copied yet */
-	assert_int_equal(export_refresh(&w->b, &all), 3 * PAGE);
+	assert_int_equal(refresh(w, &all), 3 * PAGE);
 	assert_byte(w, 0, 0x11);
 	assert_byte(w, 2 * PAGE - 1, 0x11);
 	assert_byte(w, 2 * PAGE, 0x22);
@@ -49,7 +49,7 @@ static void test_no_copy(void **state)
 
 	assert_int_equal(exporter_init(&w->ex, EXPORT_MEMFD), 0);
 	assert_int_equal(make_export(w), OK);
-	assert_int_equal(export_refresh(&w->b, &all), 0);
+	assert_int_equal(refresh(w, &all), 0);
 	assert_int_equal(export_fd(w->b.export, VIRTIO_BUFSHARE_PATH_COPY), -1);
 }
 
@@ -87,16 +87,16 @@ static void test_damage(void **state)
 
 		/* Rows 2 to 4 of 1 KiB, 1 KiB into the buffer. */
 		fill_guest(w, 0x10);
-		export_refresh(&w->b, &all);
+		refresh(w, &all);
 		fill_guest(w, 0x20);
-		assert_int_equal(export_refresh(&w->b, &damage), 3 * 1024);
+		assert_int_equal(refresh(w, &damage), 3 * 1024);
 		assert_byte(w, 3 * 1024 - 1, 0x10);
 		assert_byte(w, 3 * 1024, 0x20);
 		assert_byte(w, 6 * 1024 - 1, 0x20);
 		assert_byte(w, 6 * 1024, 0x10);
 
 		set_property(w, doubts[i].name, doubts[i].value);
-		assert_int_equal(export_refresh(&w->b, &damage), 3 * PAGE);
+		assert_int_equal(refresh(w, &damage), 3 * PAGE);
 		assert_byte(w, 0, 0x20);
 		assert_byte(w, 3 * PAGE - 1, 0x20);
 	}
@@ -117,7 +117,7 @@ static void test_damage_outside(void **state)
 	set_property(w, "stride", "1024");
 	set_property(w, "height", "12");
 	fill_guest(w, 0x30);
-	assert_int_equal(export_refresh(&w->b, &damage), 2 * 1024);
+	assert_int_equal(refresh(w, &damage), 2 * 1024);
 	assert_byte(w, 10 * 1024 - 1, 0);
 	assert_byte(w, 10 * 1024, 0x30);
 	assert_byte(w, 3 * PAGE - 1, 0x30);
@@ -138,7 +138,7 @@ static void test_damage_in_pieces(void **state)
 	set_property(w, "height", "16384");
 	for (i = 0; i < 16; i++)
 		memset(w->ram + i * PAGE, (int)(0x40 + i), PAGE);
-	assert_int_equal(export_refresh(&w->b, &damage), 5000);
+	assert_int_equal(refresh(w, &damage), 5000);
 	assert_byte(w, 4999, 0);
 	assert_byte(w, 5000, 0x47);
 	assert_byte(w, 2 * PAGE - 1, 0x47);

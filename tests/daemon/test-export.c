@@ -112,7 +112,7 @@ static void test_udmabuf(void **state)
 	fd = export_fd(w->b.export, VIRTIO_BUFSHARE_PATH_UDMABUF);
 	assert_int_equal(fstat(fd, &one), 0);
 	assert_int_equal(export_need_copy(&w->b), 0);
-	assert_int_equal(export_refresh(&w->b, &all), 3 * PAGE);
+	assert_int_equal(refresh(w, &all), 3 * PAGE);
 	assert_int_equal(export_fd(w->b.export, VIRTIO_BUFSHARE_PATH_UDMABUF), fd);
 	assert_int_equal(fstat(fd, &two), 0);
 	assert_true(one.st_ino == two.st_ino);
@@ -340,7 +340,7 @@ static void test_memory_goes(void **state)
 	assert_int_equal(memory_remove(w->memory, &info), 0);
 	assert_false(export_is_valid(w->b.export, w->memory));
 	fill_guest(w, 0x77);
-	assert_int_equal(export_refresh(&w->b, &all), 3 * PAGE);
+	assert_int_equal(refresh(w, &all), 3 * PAGE);
 	assert_byte(w, 0, 0x77);
 }
 

@@ -45,7 +45,7 @@ static void inside(int (*fn)(void))
 
 	assert_true(pid >= 0);
 	if (pid == 0) {
-		if (sandbox_enter(SANDBOX_AUTO) < 0)
+		if (sandbox_drop(SANDBOX_AUTO) < 0 || sandbox_enter(SANDBOX_AUTO) < 0)
 			_exit(2);
 		_exit(fn() ? 0 : 1);
 	}
@@ -74,7 +74,8 @@ static void test_privileges(void **state)
 	if (pid == 0) {
 		char c;
 
-		if (sandbox_enter(SANDBOX_AUTO) < 0 || write(fds[1], "x", 1) != 1)
+		if (sandbox_drop(SANDBOX_AUTO) < 0 || sandbox_enter(SANDBOX_AUTO) < 0 ||
+		    write(fds[1], "x", 1) != 1)
 			_exit(1);
 		close(fds[1]);
 		raise(SIGSTOP);
@@ -111,7 +112,7 @@ static void test_off(void **state)
 
 	assert_true(pid >= 0);
 	if (pid == 0)
-		_exit(sandbox_enter(SANDBOX_OFF) == 0 && !no_privileges() ? 0 : 1);
+		_exit(sandbox_drop(SANDBOX_OFF) == 0 && sandbox_enter(SANDBOX_OFF) == 0 && !no_privileges() ? 0 : 1);
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_int_equal(status, 0);
 }

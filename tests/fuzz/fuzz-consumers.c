@@ -4,6 +4,7 @@
  * takes away its buffers. The guest can always do so, whatever they send or do not read.
  */
 #include <endian.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -35,6 +36,7 @@ struct state {
 	int socks[NUM_CONSUMERS];
 	uint64_t seq, time;
 	unsigned int unanswered;
+	bool slow;
 };
 
 static int memfd = -1;
@@ -65,8 +67,19 @@ static void op_drop(void *data, struct dev_buffer *b)
 
 static int op_refresh(void *data, struct dev_buffer *b, const struct dev_damage *damage)
 {
-	export_refresh(b, damage);
+	struct state *s = data;
+	uint64_t bytes;
+
+	if (s->slow)
+		return -EINPROGRESS;
+	fuzz_check(export_refresh(b, damage, &bytes) == 0);
 	return 0;
+}
+
+static void op_filled(void *data, struct dev_slot *slot)
+{
+	fuzz_check(slot->copied && !slot->filling);
+	consumers_filled(slot);
 }
 
 static void op_added(void *data, struct dev_buffer *b)
@@ -138,6 +151,7 @@ static const struct dev_ops ops = {
 	.export_buffer = op_export,
 	.drop_export = op_drop,
 	.refresh = op_refresh,
+	.filled = op_filled,
 	.added = op_added,
 	.removed = op_removed,
 	.properties = op_properties,
@@ -295,6 +309,20 @@ static uint64_t buffer(struct state *s)
 	return fuzz_u8(&s->in) % NUM_BUFFERS + 1;
 }
 
+static void copied(struct state *s)
+{
+	static const struct dev_damage all = { .all = true };
+	struct dev_buffer *b;
+	uint64_t bytes;
+
+	TAILQ_FOREACH(b, &s->dev.buffers, link) {
+		if (!b->copy.busy)
+			continue;
+		fuzz_check(export_refresh(b, &all, &bytes) == 0);
+		dev_copied(b, 0);
+	}
+}
+
 static void step(struct state *s)
 {
 	uint8_t what = fuzz_u8(&s->in) % NUM_CON_STEPS;
@@ -337,6 +365,12 @@ static void step(struct state *s)
 		break;
 	case CON_STEP_STATE:
 		consumers_set_state(s->consumers, fuzz_u8(&s->in) % (BUFSHARE_IPC_STATE_GONE + 1));
+		break;
+	case CON_STEP_SLOW:
+		s->slow = fuzz_u8(&s->in) & 1;
+		break;
+	case CON_STEP_COPIED:
+		copied(s);
 		break;
 	}
 	take_events(s);

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/cleanup.h"
 #include "fuzz/fuzz.h"
 #include "fuzz/steps.h"
 #include "host/daemon/device.h"
@@ -35,7 +36,7 @@ struct state {
 	struct consumer consumers[NUM_CONSUMERS];
 	unsigned int unanswered, exports;
 	uint64_t time;
-	bool refuse;
+	bool refuse, slow;
 };
 
 static void op_complete(void *data, void *token, const void *response, size_t size)
@@ -64,7 +65,7 @@ static uint32_t op_export(void *data, struct dev_buffer *b, uint32_t *detail)
 	}
 	b->path = VIRTIO_BUFSHARE_PATH_COPY;
 	s->exports++;
-	return VIRTIO_BUFSHARE_STATUS_OK;
+	return s->slow ? DEV_LATER : VIRTIO_BUFSHARE_STATUS_OK;
 }
 
 static void op_drop(void *data, struct dev_buffer *b)
@@ -77,8 +78,15 @@ static void op_drop(void *data, struct dev_buffer *b)
 
 static int op_refresh(void *data, struct dev_buffer *b, const struct dev_damage *damage)
 {
-	fuzz_check(damage->n <= VIRTIO_BUFSHARE_MAX_DAMAGE);
-	return 0;
+	struct state *s = data;
+
+	fuzz_check(damage->n <= VIRTIO_BUFSHARE_MAX_DAMAGE && !b->copy.busy);
+	return s->slow ? -EINPROGRESS : 0;
+}
+
+static void op_filled(void *data, struct dev_slot *slot)
+{
+	fuzz_check(slot->copied && !slot->filling && slot->buffer->copy.valid);
 }
 
 static void attach(struct consumer *c, struct dev_buffer *b)
@@ -119,6 +127,7 @@ static int op_deliver(void *data, struct dev_slot *slot, uint64_t seq)
 
 	fuzz_check(slot->pending && slot->pending <= seq && !slot->held && !slot->revoked_seq);
 	fuzz_check(slot->damage.n <= VIRTIO_BUFSHARE_MAX_DAMAGE && !slot->hidden);
+	fuzz_check(!slot->copied || (!slot->filling && !slot->buffer->copy.busy));
 	return v->c->full ? -EAGAIN : 0;
 }
 
@@ -165,6 +174,7 @@ static const struct dev_ops ops = {
 	.export_buffer = op_export,
 	.drop_export = op_drop,
 	.refresh = op_refresh,
+	.filled = op_filled,
 	.added = op_added,
 	.removed = op_removed,
 	.properties = op_properties,
@@ -208,7 +218,7 @@ static void check_limits(const struct state *s)
 	uint32_t n = 0;
 
 	TAILQ_FOREACH(b, &dev->buffers, link) {
-		fuzz_check(b->released <= b->seq && b->num_ranges <= dev->limits.max_ranges);
+		fuzz_check(b->released <= b->newest.seq && b->num_ranges <= dev->limits.max_ranges);
 		fuzz_check(b->guest.n + b->host.n <= PROPS_MAX);
 		fuzz_check(b->guest.block_size + b->host.block_size <= PROPS_BLOCK_MAX);
 		total += b->size;
@@ -285,6 +295,34 @@ static void host_properties(struct state *s)
 	fuzz_check(r == 0 || r == -ENOSPC || r == -EOPNOTSUPP);
 }
 
+static void exported(struct state *s)
+{
+	static const uint32_t results[] = {
+		VIRTIO_BUFSHARE_STATUS_OK, VIRTIO_BUFSHARE_STATUS_OK,
+		VIRTIO_BUFSHARE_STATUS_MEMORY, VIRTIO_BUFSHARE_STATUS_HOST,
+	};
+	const uint32_t status = results[fuzz_u8(&s->in) % ARRAY_SIZE(results)];
+	struct dev_buffer *b = TAILQ_FIRST(&s->dev.making);
+
+	if (!b)
+		return;
+	if (status != VIRTIO_BUFSHARE_STATUS_OK)
+		s->exports--;
+	dev_exported(b, status, 0);
+}
+
+static void copied(struct state *s)
+{
+	const int r = fuzz_u8(&s->in) % 4 ? 0 : -EFAULT;
+	struct dev_buffer *b;
+
+	TAILQ_FOREACH(b, &s->dev.buffers, link)
+		if (b->copy.busy) {
+			dev_copied(b, r);
+			return;
+		}
+}
+
 static void step(struct state *s)
 {
 	uint8_t what = fuzz_u8(&s->in) % NUM_DEV_STEPS;
@@ -327,6 +365,15 @@ static void step(struct state *s)
 		break;
 	case DEV_STEP_REFUSE:
 		s->refuse = fuzz_u8(&s->in) & 1;
+		break;
+	case DEV_STEP_SLOW:
+		s->slow = fuzz_u8(&s->in) & 1;
+		break;
+	case DEV_STEP_EXPORTED:
+		exported(s);
+		break;
+	case DEV_STEP_COPIED:
+		copied(s);
 		break;
 	}
 	check_limits(s);

@@ -42,6 +42,9 @@ enum dev_step {
 	DEV_STEP_HOST_PROPERTIES, /* chunk */
 	DEV_STEP_CLEAR,
 	DEV_STEP_REFUSE, /* whether buffers can be exported */
+	DEV_STEP_SLOW, /* whether exports and copies take longer */
+	DEV_STEP_EXPORTED, /* how: the first buffer that is being made */
+	DEV_STEP_COPIED, /* how: the first buffer that is being copied */
 	NUM_DEV_STEPS,
 };
 
@@ -58,6 +61,8 @@ enum con_step {
 	CON_STEP_RESET,
 	CON_STEP_TICK,
 	CON_STEP_STATE, /* value */
+	CON_STEP_SLOW, /* whether copies take longer */
+	CON_STEP_COPIED, /* they are done */
 	NUM_CON_STEPS,
 };
 
