@@ -117,6 +117,17 @@ static void draw(struct view *view, struct bufshare_host_buffer *buf,
 	window_present(&view->window);
 }
 
+static void tell_no_picture(uint64_t id, const struct bufshare_host_buffer *buf)
+{
+	struct bufshare_framebuffer fb;
+	int r = bufshare_host_buffer_get_framebuffer(buf, &fb);
+
+	if (r < 0)
+		fprintf(stderr, "bufshare-view: buffer %" PRIu64 " of %s is not shown: %s\n", id,
+			bufshare_host_buffer_get_application(buf),
+			r == -ENOENT ? "it is no picture" : "its picture does not lie in it");
+}
+
 /* The properties say what the picture is like now, or that it is one at all. */
 static void follow(struct viewer *v, uint64_t id, struct bufshare_host_buffer *buf)
 {
@@ -174,6 +185,7 @@ static void take(struct viewer *v, const struct bufshare_event *ev)
 		return;
 	switch (ev->type) {
 	case BUFSHARE_EVENT_ADDED:
+		tell_no_picture(ev->buffer_id, buf);
 		follow(v, ev->buffer_id, buf);
 		view = find(v, ev->buffer_id);
 		if (view && ev->seq)

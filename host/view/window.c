@@ -58,6 +58,22 @@ bool window_format_known(uint32_t format)
 	return find_format(format) < ARRAY_SIZE(formats);
 }
 
+/* The largest of the same shape. */
+static void shrink(const struct bufshare_framebuffer *fb, const SDL_Rect *into, int *w, int *h)
+{
+	const uint64_t width = (uint64_t)into->w, height = (uint64_t)into->h;
+
+	if (fb->width * height > fb->height * width) {
+		*w = into->w;
+		*h = (int)(fb->height * width / fb->width);
+	} else {
+		*w = (int)(fb->width * height / fb->height);
+		*h = into->h;
+	}
+	*w = *w ? *w : 1;
+	*h = *h ? *h : 1;
+}
+
 /* A guest can say that its picture is as large as it likes: the screen is the limit. */
 static void fit_screen(SDL_Window *window, const struct bufshare_framebuffer *fb, int *w, int *h)
 {
@@ -65,8 +81,10 @@ static void fit_screen(SDL_Window *window, const struct bufshare_framebuffer *fb
 	SDL_Rect usable = { 0, 0, 640, 480 };
 
 	SDL_GetDisplayUsableBounds(display < 0 ? 0 : display, &usable);
-	*w = fb->width < (uint32_t)usable.w ? (int)fb->width : usable.w;
-	*h = fb->height < (uint32_t)usable.h ? (int)fb->height : usable.h;
+	*w = (int)fb->width;
+	*h = (int)fb->height;
+	if (fb->width > (uint32_t)usable.w || fb->height > (uint32_t)usable.h)
+		shrink(fb, &usable, w, h);
 }
 
 static int new_texture(struct window *w)
@@ -90,6 +108,8 @@ static int new_texture(struct window *w)
 	if (!w->texture)
 		return -1;
 	SDL_SetTextureBlendMode(w->texture, SDL_BLENDMODE_NONE);
+	/* It keeps its shape, whatever that of the window is. */
+	SDL_RenderSetLogicalSize(w->renderer, (int)w->fb.width, (int)w->fb.height);
 	return 0;
 }
 

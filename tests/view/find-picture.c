@@ -2,10 +2,11 @@
 /*
  * Is a picture on the screen, pixel by pixel?
  *
- *	find-picture SCREEN WIDTH HEIGHT PIXELS
+ *	find-picture SCREEN WIDTH HEIGHT PIXELS [TOLERANCE]
  *
  * SCREEN is what Xvfb -fbdir writes, an XWD file of 32 bits a pixel; PIXELS has blue, green,
- * red and what is not looked at. Prints where it is, or ends with 1.
+ * red and what is not looked at, each of which may differ by TOLERANCE. Prints where it
+ * is, or ends with 1.
  */
 #include <endian.h>
 #include <stdint.h>
@@ -34,12 +35,14 @@ static size_t read_file(const char *path, uint8_t *bytes)
 	return size;
 }
 
+static int tolerance;
+
 static int same_pixels(const uint8_t *a, const uint8_t *b, uint32_t n)
 {
 	uint32_t i;
 
-	for (i = 0; i < n; i++, a += 4, b += 4)
-		if (memcmp(a, b, 3) != 0)
+	for (i = 0; i < 4 * n; i++)
+		if (i % 4 != 3 && abs(a[i] - b[i]) > tolerance)
 			return 0;
 	return 1;
 }
@@ -61,8 +64,9 @@ int main(int argc, char **argv)
 	size_t screen_size, size;
 	int i;
 
-	if (argc != 5)
+	if (argc != 5 && argc != 6)
 		return 2;
+	tolerance = argc == 6 ? atoi(argv[5]) : 0;
 	width = (uint32_t)atoi(argv[2]);
 	height = (uint32_t)atoi(argv[3]);
 	screen_size = read_file(argv[1], screen);
