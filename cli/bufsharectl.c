@@ -95,13 +95,9 @@ static int catch_signals(void)
 {
 	sigset_t set;
 
-	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGHUP);
 	signal(SIGPIPE, SIG_IGN);
-	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
-		return -1;
+	signals_kill(false);
+	interrupting_signals(&set);
 	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
@@ -113,7 +109,7 @@ static int run(struct ctl *ctl, int argc, char **argv)
 	if (!v)
 		return EXIT_USAGE;
 	ctl->verb = v;
-	if (argc > 1 && (strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "--help") == 0)) {
+	if (help_is_asked(v, argc, argv)) {
 		help_verb(v);
 		return EXIT_OK;
 	}
@@ -125,28 +121,42 @@ static int run(struct ctl *ctl, int argc, char **argv)
 	return ctl->socket ? v->host(ctl, argc, argv) : v->guest(ctl, argc, argv);
 }
 
-int main(int argc, char **argv)
+/* Whether all that was printed has arrived. */
+static int finish_output(const struct ctl *ctl, int status)
 {
-	struct ctl ctl = { .signals = -1, .legend = true };
-	int status;
+	int r = flush_output();
 
-	parse_color("auto", &ctl);
-	status = globals(&ctl, argc, argv);
+	if (r == 0)
+		return status;
+	/* Who reads has seen enough, as head does: nothing that anybody wants to hear of. */
+	if (r == -EPIPE)
+		return EXIT_FAILED;
+	return fail(ctl, r, r == -ENOSPC ? "the disk is full" : NULL, "cannot write output");
+}
+
+static int begin(struct ctl *ctl, int argc, char **argv)
+{
+	int status = globals(ctl, argc, argv);
+
 	if (status >= 0)
 		return status;
 	if (optind == argc) {
 		help_all();
 		return EXIT_USAGE;
 	}
+	return run(ctl, argc - optind, argv + optind);
+}
+
+int main(int argc, char **argv)
+{
+	struct ctl ctl = { .signals = -1, .legend = true };
+	int status;
+
+	parse_color("auto", &ctl);
 	ctl.signals = catch_signals();
 	if (ctl.signals < 0)
 		return fail(&ctl, -errno, NULL, "cannot wait for signals");
-	status = run(&ctl, argc - optind, argv + optind);
+	status = finish_output(&ctl, begin(&ctl, argc, argv));
 	close(ctl.signals);
-	if (fflush(stdout) != 0 || ferror(stdout)) {
-		int r = -errno;
-
-		return fail(&ctl, r, r == -ENOSPC ? "the disk is full" : NULL, "cannot write output");
-	}
 	return status;
 }

@@ -5,9 +5,11 @@
 #ifndef CLI_CLI_H
 #define CLI_CLI_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include <json.h>
 
@@ -138,6 +140,16 @@ int cmd_unload(struct ctl *ctl, int argc, char **argv);
 #define OPTION_WRONG '?'
 int next_option(const struct ctl *ctl, int argc, char **argv);
 
+/* Whether -h or --help is among the arguments of a verb; argv stays as it is. */
+bool help_is_asked(const struct verb *verb, int argc, char **argv);
+
+/*
+ * The argument of the option that next_option() gave, from min (0 or more) to max, or in
+ * seconds. false: it has said what is wrong, and the verb returns EXIT_USAGE.
+ */
+bool number_option(const struct ctl *ctl, int code, uint64_t min, uint64_t max, uint64_t *value);
+bool seconds_option(const struct ctl *ctl, int code, uint64_t *ns);
+
 /* The same for the options before the verb. */
 int next_global_option(const struct ctl *ctl, int argc, char **argv);
 
@@ -148,6 +160,12 @@ bool only_arguments(const struct ctl *ctl, int argc, char **argv, int n);
 
 void help_all(void);
 void help_verb(const struct verb *verb);
+
+/* How many characters to change to get from one word to the other; 32 if one is longer. */
+size_t word_distance(const char *a, const char *b);
+
+/* Whether who wrote the name may have meant a word at that distance. */
+bool near_enough(const char *name, size_t distance);
 
 /* The verb of that name, or NULL after it has proposed the nearest. */
 const struct verb *find_verb(const char *name);
@@ -187,6 +205,13 @@ int wait_for(const struct ctl *ctl, int fd, uint64_t deadline_ns);
 #define WAIT_FIRST 1
 #define WAIT_SECOND 2
 int wait_for_either(const struct ctl *ctl, int first, int second, uint64_t deadline_ns);
+
+/*
+ * While the program waits in a call that cannot be told to end, such as for what somebody
+ * types, and nothing has to be put in order, what interrupts it may end it at once.
+ */
+void signals_kill(bool yes);
+void interrupting_signals(sigset_t *set);
 
 uint64_t now_ns(void);
 
@@ -234,6 +259,9 @@ struct json_object *host_properties(const struct bufshare_host_buffer *buf);
 
 /* ---- output.c ---- */
 
+/* What was printed is on its way. Returns the first error there was since the beginning. */
+int flush_output(void);
+
 struct json_object *json_new(void); /* an object that begins with the schema */
 void json_add_string(struct json_object *o, const char *key, const char *value);
 void json_add_u64(struct json_object *o, const char *key, uint64_t value);
@@ -249,7 +277,11 @@ enum style {
 };
 const char *style(const struct ctl *ctl, int style);
 
-/* Prints text of the other side, which a terminal must not obey: control characters become "?". */
+/*
+ * Prints text of the other side, which a terminal must not obey: control characters, and
+ * what is not UTF-8, become "?".
+ */
+void write_clean(FILE *file, const char *text);
 void print_clean(const char *text);
 
 /* Prints a value as text: what an array holds with commas, or spaces if it holds arrays. */

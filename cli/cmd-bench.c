@@ -44,23 +44,22 @@ struct bench {
 
 static int parse(struct ctl *ctl, int argc, char **argv, struct bench *b)
 {
-	bool ok = true;
 	int c;
 
-	while (ok && (c = next_option(ctl, argc, argv)) != -1) {
+	while ((c = next_option(ctl, argc, argv)) != -1) {
 		switch (c) {
 		case 'b':
-			ok = parse_u64(optarg, MAX_BUFFERS, &b->num_buffers) && b->num_buffers;
+			if (!number_option(ctl, c, 1, MAX_BUFFERS, &b->num_buffers))
+				return EXIT_USAGE;
 			break;
 		case 'n':
-			ok = parse_u64(optarg, MAX_TURNS, &b->turns) && b->turns;
+			if (!number_option(ctl, c, 1, MAX_TURNS, &b->turns))
+				return EXIT_USAGE;
 			break;
 		default:
 			return EXIT_USAGE;
 		}
 	}
-	if (!ok)
-		return usage(ctl, "%s: not a number it can be", optarg);
 	return optind < argc ? usage(ctl, "takes no argument") : EXIT_OK;
 }
 

@@ -28,8 +28,8 @@ static int parse(struct ctl *ctl, int argc, char **argv, struct capture *c)
 			c->next = true;
 			break;
 		case 't':
-			if (!parse_seconds(optarg, &c->timeout_ns))
-				return usage(ctl, "--timeout %s: not a number of seconds", optarg);
+			if (!seconds_option(ctl, o, &c->timeout_ns))
+				return EXIT_USAGE;
 			break;
 		default:
 			return EXIT_USAGE;

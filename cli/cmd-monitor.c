@@ -22,10 +22,9 @@ struct monitor {
 
 static int parse(struct ctl *ctl, int argc, char **argv, struct monitor *m)
 {
-	bool ok = true;
 	int c;
 
-	while (ok && (c = next_option(ctl, argc, argv)) != -1) {
+	while ((c = next_option(ctl, argc, argv)) != -1) {
 		switch (c) {
 		case 'a':
 			m->application = optarg;
@@ -36,17 +35,17 @@ static int parse(struct ctl *ctl, int argc, char **argv, struct monitor *m)
 			m->format = optarg;
 			break;
 		case 'n':
-			ok = parse_u64(optarg, UINT64_MAX, &m->count);
+			if (!number_option(ctl, c, 0, UINT64_MAX, &m->count))
+				return EXIT_USAGE;
 			break;
 		case 'i':
-			ok = parse_seconds(optarg, &m->idle_ns);
+			if (!seconds_option(ctl, c, &m->idle_ns))
+				return EXIT_USAGE;
 			break;
 		default:
 			return EXIT_USAGE;
 		}
 	}
-	if (!ok)
-		return usage(ctl, "%s: not a number", optarg);
 	if (optind < argc)
 		return usage(ctl, "takes no argument");
 	return EXIT_OK;
@@ -139,7 +138,7 @@ static void print_words(const struct monitor *m, const struct bufshare_event *ev
 		print_value(value);
 	}
 	putchar('\n');
-	fflush(stdout);
+	flush_output();
 }
 
 static void print_event(struct monitor *m, const struct bufshare_event *ev)

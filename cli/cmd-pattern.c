@@ -17,6 +17,7 @@
 #include "common/pattern.h"
 
 #define MAX_BUFFERS 8
+#define MAX_FPS 1000
 
 struct target {
 	struct bufshare_buffer *buf;
@@ -59,29 +60,28 @@ static bool parse_size(const char *s, struct pattern *p)
 
 static int parse(struct ctl *ctl, int argc, char **argv, struct pattern *p)
 {
-	bool ok;
 	int c;
 
 	while ((c = next_option(ctl, argc, argv)) != -1) {
-		ok = true;
 		switch (c) {
 		case 'a':
 			p->application = optarg;
 			break;
 		case 'f':
-			ok = parse_u64(optarg, 1000, &p->fps) && p->fps;
+			if (!number_option(ctl, c, 1, MAX_FPS, &p->fps))
+				return EXIT_USAGE;
 			break;
 		case 'n':
-			ok = parse_u64(optarg, UINT32_MAX, &p->frames);
+			if (!number_option(ctl, c, 0, UINT32_MAX, &p->frames))
+				return EXIT_USAGE;
 			break;
 		case 'b':
-			ok = parse_u64(optarg, MAX_BUFFERS, &p->num_targets) && p->num_targets;
+			if (!number_option(ctl, c, 1, MAX_BUFFERS, &p->num_targets))
+				return EXIT_USAGE;
 			break;
 		default:
 			return EXIT_USAGE;
 		}
-		if (!ok)
-			return usage(ctl, "%s: not a number it can be", optarg);
 	}
 	if (optind + 1 != argc || !parse_size(argv[optind], p))
 		return usage(ctl, "wants a size of at least %dx%d, like 640x480 or 640x480:XR24",

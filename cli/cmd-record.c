@@ -24,26 +24,25 @@ struct recorder {
 
 static int parse(struct ctl *ctl, int argc, char **argv, struct recorder *r, const char **file)
 {
-	bool ok = true;
 	int c;
 
-	while (ok && (c = next_option(ctl, argc, argv)) != -1) {
+	while ((c = next_option(ctl, argc, argv)) != -1) {
 		switch (c) {
 		case 'a':
 			r->application = optarg;
 			break;
 		case 'n':
-			ok = parse_u64(optarg, UINT64_MAX, &r->count);
+			if (!number_option(ctl, c, 0, UINT64_MAX, &r->count))
+				return EXIT_USAGE;
 			break;
 		case 'i':
-			ok = parse_seconds(optarg, &r->idle_ns);
+			if (!seconds_option(ctl, c, &r->idle_ns))
+				return EXIT_USAGE;
 			break;
 		default:
 			return EXIT_USAGE;
 		}
 	}
-	if (!ok)
-		return usage(ctl, "%s: not a number", optarg);
 	if (optind + 1 != argc)
 		return usage(ctl, "wants one file");
 	*file = argv[optind];

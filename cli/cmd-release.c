@@ -25,26 +25,26 @@ struct taker {
 
 static int parse(struct ctl *ctl, int argc, char **argv, struct taker *t)
 {
-	bool ok = true;
 	int o;
 
-	while (ok && (o = next_option(ctl, argc, argv)) != -1) {
+	while ((o = next_option(ctl, argc, argv)) != -1) {
 		switch (o) {
 		case 'n':
-			ok = parse_u64(optarg, UINT64_MAX, &t->count) && t->count;
+			if (!number_option(ctl, o, 1, UINT64_MAX, &t->count))
+				return EXIT_USAGE;
 			break;
 		case 'w':
-			ok = parse_seconds(optarg, &t->hold_ns);
+			if (!seconds_option(ctl, o, &t->hold_ns))
+				return EXIT_USAGE;
 			break;
 		case 't':
-			ok = parse_seconds(optarg, &t->timeout_ns);
+			if (!seconds_option(ctl, o, &t->timeout_ns))
+				return EXIT_USAGE;
 			break;
 		default:
 			return EXIT_USAGE;
 		}
 	}
-	if (!ok)
-		return usage(ctl, "%s: not a number", optarg);
 	if (optind + 1 != argc || !parse_u64(argv[optind], UINT64_MAX, &t->id))
 		return usage(ctl, "wants the id of a buffer");
 	return EXIT_OK;
@@ -57,7 +57,7 @@ static void say(struct taker *t, const char *event, uint64_t seq)
 	if (t->ctl->json == JSON_OFF) {
 		printf("%s  buffer %" PRIu64 "  seq %" PRIu64 "  held_ns %" PRIu64 "\n", event, t->id,
 		       seq, now_ns() - t->since);
-		fflush(stdout);
+		flush_output();
 		return;
 	}
 	o = json_new();

@@ -140,7 +140,9 @@ static int make_buffer(struct ctl *ctl, const struct share *s, struct bufshare_d
 	int r;
 
 	bufshare_device_get_limit(dev, BUFSHARE_LIMIT_BUFFER_SIZE, &limit);
+	signals_kill(true);
 	r = read_whole_file(s->file, limit, &bytes, &size);
+	signals_kill(false);
 	if (r == -EFBIG)
 		hint = "the device does not take buffers as large; see: bufsharectl -j devices";
 	if (r < 0)

@@ -38,8 +38,10 @@ int save_contents(struct ctl *ctl, const char *what, const char *file,
 	if (png && (!png_format_known(fb->format) || fb->modifier))
 		return fail(ctl, 0, "save it as FILE.raw instead", "PNG cannot hold the format %.4s",
 			    (const char *)&fb->format);
+	signals_kill(strcmp(file, "-") == 0); /* nothing is left of that */
 	r = png ? png_write_file(file, fb, (const uint8_t *)map + fb->offset) :
 		  write_raw(file, map, size);
+	signals_kill(false);
 	if (r < 0)
 		return fail(ctl, r, r == -ENOSPC ? "nothing was left behind" : NULL,
 			    "cannot write %s", file);

@@ -61,8 +61,11 @@ static int open_failed(struct ctl *ctl, const char *what, int r)
 
 int open_fd(struct ctl *ctl, const char *what, int flags, int *fd)
 {
-	int r = open_what(what, flags);
+	int r;
 
+	signals_kill(true); /* a pipe waits for its other end */
+	r = open_what(what, flags);
+	signals_kill(false);
 	if (r < 0)
 		return open_failed(ctl, what, r);
 	*fd = r;

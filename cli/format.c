@@ -92,5 +92,5 @@ void format_print(const char *format, struct json_object *o)
 		}
 	}
 	putchar('\n');
-	fflush(stdout);
+	flush_output();
 }

@@ -55,8 +55,7 @@ void help_verb(const struct verb *v)
 	}
 }
 
-/* How many characters to change to get from one word to the other; both short. */
-static size_t distance(const char *a, const char *b)
+size_t word_distance(const char *a, const char *b)
 {
 	size_t row[32], i, j, n = strlen(b);
 
@@ -82,18 +81,26 @@ static size_t distance(const char *a, const char *b)
 	return row[n];
 }
 
+bool near_enough(const char *name, size_t distance)
+{
+	return distance <= 2 || (distance < 32 && 2 * distance <= strlen(name));
+}
+
 const struct verb *find_verb(const char *name)
 {
+	static const struct ctl none;
 	const struct verb *v, *near = verbs;
 
 	for (v = verbs; v->name; v++) {
 		if (strcmp(v->name, name) == 0)
 			return v;
-		if (distance(name, v->name) < distance(name, near->name))
+		if (word_distance(name, v->name) < word_distance(name, near->name))
 			near = v;
 	}
-	fprintf(stderr, "bufsharectl: no verb \"%s\"; did you mean \"%s\"? See: bufsharectl help\n",
-		name, near->name);
+	if (near_enough(name, word_distance(name, near->name)))
+		usage(&none, "no verb \"%s\" (did you mean \"%s\"?)", name, near->name);
+	else
+		usage(&none, "no verb \"%s\"", name);
 	return NULL;
 }
 

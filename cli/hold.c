@@ -38,9 +38,7 @@ int hold_option(struct ctl *ctl, int option, struct hold *h)
 		h->properties[h->num_properties++] = optarg;
 		return EXIT_OK;
 	case 't':
-		if (!parse_seconds(optarg, &h->timeout_ns))
-			return usage(ctl, "--timeout %s: not a number of seconds", optarg);
-		return EXIT_OK;
+		return seconds_option(ctl, option, &h->timeout_ns) ? EXIT_OK : EXIT_USAGE;
 	case 'n':
 		h->dry_run = true;
 		return EXIT_OK;

@@ -3,7 +3,9 @@
  * getopt_long() by the rows of the verb table.
  */
 #include <getopt.h>
+#include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cli/cli.h"
@@ -43,17 +45,39 @@ static int parse(const struct option_row *rows, const char *stop, int argc, char
 	return getopt_long(argc, argv, shorts, longs, NULL);
 }
 
-static int wrong(const struct ctl *ctl, int code, char **argv)
+/* The long option that somebody may have meant, or NULL. */
+static const char *meant(const struct option_row *rows, const char *name)
+{
+	const char *best = NULL;
+	size_t least = SIZE_MAX;
+
+	for (; rows && rows->name; rows++) {
+		size_t n = word_distance(name, rows->name);
+
+		if (n < least) {
+			least = n;
+			best = rows->name;
+		}
+	}
+	return near_enough(name, least) ? best : NULL;
+}
+
+static int wrong(const struct ctl *ctl, const struct option_row *rows, int code, char **argv)
 {
 	/* A letter may be one of several behind a dash; a long one is an argument of its own. */
+	const bool is_long = strncmp(argv[optind - 1], "--", 2) == 0;
 	const char letter[] = { '-', (char)optopt, '\0' };
-	const char *name = optopt > 0 && optopt < 256 && strncmp(argv[optind - 1], "--", 2) != 0 ?
-				   letter : argv[optind - 1];
+	const char *name = is_long || optopt <= 0 || optopt > 255 ? argv[optind - 1] : letter;
+	const char *other = is_long ? meant(rows, name + 2) : NULL;
 
 	if (code == ':')
 		usage(ctl, "%s: its argument is missing", name);
+	else if (is_long && optopt)
+		usage(ctl, "%s: takes no argument", name);
+	else if (other)
+		usage(ctl, "%s: no such option (did you mean --%s?)", name, other);
 	else
-		usage(ctl, "%s: no such option, or not with an argument", name);
+		usage(ctl, "%s: no such option", name);
 	return OPTION_WRONG;
 }
 
@@ -61,7 +85,7 @@ int next_global_option(const struct ctl *ctl, int argc, char **argv)
 {
 	int code = parse(global_options, "+", argc, argv);
 
-	return code == '?' || code == ':' ? wrong(ctl, code, argv) : code;
+	return code == '?' || code == ':' ? wrong(ctl, global_options, code, argv) : code;
 }
 
 static const struct option_row *row_of(const struct option_row *rows, int code)
@@ -80,7 +104,7 @@ int next_option(const struct ctl *ctl, int argc, char **argv)
 	if (code == -1)
 		return -1;
 	if (code == '?' || code == ':')
-		return wrong(ctl, code, argv);
+		return wrong(ctl, ctl->verb->options, code, argv);
 	row = row_of(ctl->verb->options, code);
 	if (row->flags == OPTION_HOST && !ctl->socket) {
 		usage(ctl, "--%s goes with -H only", row->name);
@@ -91,6 +115,50 @@ int next_option(const struct ctl *ctl, int argc, char **argv)
 		return OPTION_WRONG;
 	}
 	return code;
+}
+
+bool help_is_asked(const struct verb *verb, int argc, char **argv)
+{
+	struct option_row rows[MAX_OPTIONS + 1] = { { 'h', "help", NULL, "" } };
+	_cleanup_free_ char **copy = calloc((size_t)argc + 1, sizeof(*copy));
+	int code = 0;
+	size_t n;
+
+	for (n = 0; verb->options && verb->options[n].name && n + 1 < MAX_OPTIONS; n++)
+		rows[n + 1] = verb->options[n];
+	if (!copy)
+		return false;
+	/* getopt_long() changes the order. */
+	memcpy(copy, argv, (size_t)argc * sizeof(*copy));
+	optind = 0;
+	while (code != -1 && code != 'h')
+		code = parse(rows, "", argc, copy);
+	return code == 'h';
+}
+
+bool number_option(const struct ctl *ctl, int code, uint64_t min, uint64_t max, uint64_t *value)
+{
+	const char *name = row_of(ctl->verb->options, code)->name;
+	uint64_t n;
+
+	if (parse_u64(optarg, max, &n) && n >= min) {
+		*value = n;
+		return true;
+	}
+	if (max < UINT32_MAX)
+		usage(ctl, "--%s %s: not a number from %" PRIu64 " to %" PRIu64, name, optarg, min, max);
+	else
+		usage(ctl, "--%s %s: not a number%s", name, optarg, min ? " from 1 on" : "");
+	return false;
+}
+
+bool seconds_option(const struct ctl *ctl, int code, uint64_t *ns)
+{
+	if (parse_seconds(optarg, ns))
+		return true;
+	usage(ctl, "--%s %s: not a number of seconds, like 2 or 0.5",
+	      row_of(ctl->verb->options, code)->name, optarg);
+	return false;
 }
 
 bool only_arguments(const struct ctl *ctl, int argc, char **argv, int n)

@@ -2,14 +2,28 @@
 /*
  * Everything printed is one json-c tree; columns are another way to write it.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "cli/cli.h"
 #include "common/cleanup.h"
+#include "common/props.h"
 
 #define MAX_COLUMNS 16
+
+int flush_output(void)
+{
+	static int first; /* stdio keeps that there was an error, and not which */
+
+	errno = 0;
+	if (fflush(stdout) != 0 && !first)
+		first = errno ? -errno : -EIO;
+	if (ferror(stdout) && !first)
+		first = -EIO;
+	return first;
+}
 
 struct json_object *json_new(void)
 {
@@ -40,13 +54,35 @@ void json_add_uuid(struct json_object *o, const char *key, const uint8_t u[BUFSH
 	json_add_string(o, key, text);
 }
 
+/*
+ * What json-c leaves as it is: DEL and the control characters from 0x80 on, which a
+ * terminal obeys, and what is not UTF-8. They are in strings only.
+ */
+static void print_json_text(const char *text)
+{
+	while (*text) {
+		size_t n = props_character(text);
+
+		if (!n)
+			fputs("\\ufffd", stdout);
+		else if (*text == '\x7f')
+			fputs("\\u007f", stdout);
+		else if (n == 2 && (unsigned char)*text == 0xc2 && (unsigned char)text[1] < 0xa0)
+			printf("\\u%04x", (unsigned char)text[1]);
+		else
+			fwrite(text, 1, n, stdout);
+		text += n ?: 1;
+	}
+}
+
 void json_print(const struct ctl *ctl, struct json_object *o)
 {
 	int flags = ctl->json == JSON_PRETTY ? JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED :
 					       JSON_C_TO_STRING_PLAIN;
 
-	puts(json_object_to_json_string_ext(o, flags | JSON_C_TO_STRING_NOSLASHESCAPE));
-	fflush(stdout);
+	print_json_text(json_object_to_json_string_ext(o, flags | JSON_C_TO_STRING_NOSLASHESCAPE));
+	putchar('\n');
+	flush_output();
 }
 
 const char *style(const struct ctl *ctl, int style)
@@ -62,17 +98,43 @@ const char *style(const struct ctl *ctl, int style)
 	return ctl->color ? codes[style] : "";
 }
 
-/* The control characters of ASCII, and in UTF-8 those from 0x80 on. */
-void print_clean(const char *text)
+/* Bytes of the character that a terminal may be shown; 0: of something else. */
+static size_t printable(const char *text)
 {
 	const unsigned char *p = (const unsigned char *)text;
 
-	for (; *p; p++) {
-		bool upper = *p == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0;
+	/* The control characters of ASCII, and in UTF-8 those from 0x80 on. */
+	if (*p < 0x20 || *p == 0x7f || (*p == 0xc2 && p[1] < 0xa0))
+		return 0;
+	return props_character(text);
+}
 
-		putchar(upper || *p < 0x20 || *p == 0x7f ? '?' : *p);
-		p += upper;
+void write_clean(FILE *file, const char *text)
+{
+	while (*text) {
+		size_t n = printable(text);
+
+		if (n)
+			fwrite(text, 1, n, file);
+		else
+			fputc('?', file);
+		text += n ?: props_character(text) ?: 1;
 	}
+}
+
+void print_clean(const char *text)
+{
+	write_clean(stdout, text);
+}
+
+/* How wide write_clean() is, for characters that are one column wide. */
+static size_t width_of(const char *text)
+{
+	size_t width = 0;
+
+	for (; *text; width++)
+		text += props_character(text) ?: 1;
+	return width;
 }
 
 static void print_row_of(struct json_object *list)
@@ -121,7 +183,7 @@ static size_t column_width(const struct ctl *ctl, struct json_object *list, cons
 	size_t width = ctl->legend ? strlen(key) : 0, i;
 
 	for (i = 0; i < json_object_array_length(list); i++) {
-		size_t n = strlen(text_of(json_object_array_get_idx(list, i), key));
+		size_t n = width_of(text_of(json_object_array_get_idx(list, i), key));
 
 		width = n > width ? n : width;
 	}
@@ -143,7 +205,7 @@ static void print_row(const struct ctl *ctl, struct json_object *o, const char *
 		if (!o)
 			fputs(style(ctl, STYLE_NONE), stdout);
 		if (keys[k + 1])
-			printf("%*s", (int)(widths[k] - strlen(text)) + 2, "");
+			printf("%*s", (int)(widths[k] - width_of(text)) + 2, "");
 	}
 	putchar('\n');
 }
@@ -191,7 +253,7 @@ void print_list(const struct ctl *ctl, const char *name, struct json_object *lis
 		json_print(ctl, o);
 		json_object_put(o);
 	}
-	fflush(stdout);
+	flush_output();
 }
 
 static void print_fields(struct json_object *o, const char *prefix)
@@ -223,7 +285,7 @@ void print_object(const struct ctl *ctl, struct json_object *o)
 		json_print(ctl, o);
 	else
 		print_fields(o, "");
-	fflush(stdout);
+	flush_output();
 }
 
 const char *path_name(int path)

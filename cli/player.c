@@ -280,7 +280,9 @@ int player_run(struct player *p, FILE *f)
 		uint64_t n = 0;
 
 		p->wrong = "is malformed";
+		signals_kill(true); /* standard input may never say more */
 		r = recording_read(f, PLAYER_MAX_BYTES, &record, &bytes, &n);
+		signals_kill(false);
 		if (r == -ENODATA && p->line > 1)
 			return 0;
 		if (r == -ENODATA)

@@ -15,11 +15,10 @@
 
 int rates_parse(struct ctl *ctl, int argc, char **argv, struct rates *r)
 {
-	bool ok = true;
 	int c;
 
 	r->interval_ns = 1000000000;
-	while (ok && (c = next_option(ctl, argc, argv)) != -1) {
+	while ((c = next_option(ctl, argc, argv)) != -1) {
 		switch (c) {
 		case 'b':
 			r->batch = true;
@@ -28,17 +27,17 @@ int rates_parse(struct ctl *ctl, int argc, char **argv, struct rates *r)
 			r->consumers = true;
 			break;
 		case 'n':
-			ok = parse_u64(optarg, UINT64_MAX, &r->count);
+			if (!number_option(ctl, c, 0, UINT64_MAX, &r->count))
+				return EXIT_USAGE;
 			break;
 		case 's':
-			ok = parse_seconds(optarg, &r->interval_ns);
+			if (!seconds_option(ctl, c, &r->interval_ns))
+				return EXIT_USAGE;
 			break;
 		default:
 			return EXIT_USAGE;
 		}
 	}
-	if (!ok)
-		return usage(ctl, "%s: not a number", optarg);
 	if (optind < argc)
 		return usage(ctl, "takes no argument");
 	r->batch |= ctl->json != JSON_OFF || !isatty(STDOUT_FILENO);

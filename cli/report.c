@@ -59,7 +59,7 @@ void report_add(struct report *report, const char *check, int finding, const cha
 		if (fix)
 			printf(" (%s)", fix);
 		putchar('\n');
-		fflush(stdout);
+		flush_output();
 	}
 }
 

@@ -30,20 +30,25 @@ static int exit_status(int error)
 	}
 }
 
-static void prefix(const struct ctl *ctl)
+/* Names and values are of others: a terminal obeys nothing of them. */
+__attribute__((format(printf, 2, 0))) static void say(const struct ctl *ctl, const char *format,
+						      va_list ap)
 {
-	fprintf(stderr, "bufsharectl: ");
-	if (ctl->verb)
-		fprintf(stderr, "%s: ", ctl->verb->name);
+	_cleanup_free_ char *text = NULL;
+
+	if (vasprintf(&text, format, ap) < 0)
+		text = NULL;
+	fprintf(stderr, "bufsharectl: %s%s", ctl->verb ? ctl->verb->name : "",
+		ctl->verb ? ": " : "");
+	write_clean(stderr, text ?: format);
 }
 
 int fail(const struct ctl *ctl, int error, const char *hint, const char *format, ...)
 {
 	va_list ap;
 
-	prefix(ctl);
 	va_start(ap, format);
-	vfprintf(stderr, format, ap);
+	say(ctl, format, ap);
 	va_end(ap);
 	if (error)
 		fprintf(stderr, ": %s", strerror(-error));
@@ -57,9 +62,8 @@ int usage(const struct ctl *ctl, const char *format, ...)
 {
 	va_list ap;
 
-	prefix(ctl);
 	va_start(ap, format);
-	vfprintf(stderr, format, ap);
+	say(ctl, format, ap);
 	va_end(ap);
 	fprintf(stderr, "; see: bufsharectl help%s%s\n", ctl->verb ? " " : "",
 		ctl->verb ? ctl->verb->name : "");
@@ -72,9 +76,8 @@ void note(const struct ctl *ctl, const char *format, ...)
 
 	if (ctl->quiet)
 		return;
-	prefix(ctl);
 	va_start(ap, format);
-	vfprintf(stderr, format, ap);
+	say(ctl, format, ap);
 	va_end(ap);
 	fputc('\n', stderr);
 }
@@ -148,6 +151,22 @@ uint64_t now_ns(void)
 	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
 }
 
+void interrupting_signals(sigset_t *set)
+{
+	sigemptyset(set);
+	sigaddset(set, SIGINT);
+	sigaddset(set, SIGTERM);
+	sigaddset(set, SIGHUP);
+}
+
+void signals_kill(bool yes)
+{
+	sigset_t set;
+
+	interrupting_signals(&set);
+	sigprocmask(yes ? SIG_UNBLOCK : SIG_BLOCK, &set, NULL);
+}
+
 int wait_for_either(const struct ctl *ctl, int first, int second, uint64_t deadline_ns)
 {
 	struct pollfd p[3] = {
@@ -158,6 +177,9 @@ int wait_for_either(const struct ctl *ctl, int first, int second, uint64_t deadl
 	struct timespec ts = { 0 };
 	int r;
 
+	/* Nobody reads any more: main() says why. */
+	if (ferror(stdout))
+		return -EINTR;
 	do {
 		uint64_t now = now_ns(), left = deadline_ns > now ? deadline_ns - now : 0;
 

@@ -42,9 +42,9 @@ bool props_name_valid(const char *name)
 	return name_valid(name, strnlen(name, PROPS_NAME_SIZE));
 }
 
-/* Bytes of the UTF-8 character at s, 0 if it is none. Stops at a NUL by itself. */
-static size_t utf8_char_len(const unsigned char *s)
+size_t props_character(const char *text)
 {
+	const unsigned char *s = (const unsigned char *)text;
 	unsigned char low = 0x80, high = 0xbf; /* of the second byte */
 	size_t len;
 
@@ -79,7 +79,7 @@ bool props_value_valid(const char *value)
 	if (size >= PROPS_VALUE_SIZE)
 		return false;
 	for (size_t i = 0; i < size; i += len) {
-		len = utf8_char_len((const unsigned char *)value + i);
+		len = props_character(value + i);
 		if (len == 0)
 			return false;
 	}

@@ -34,6 +34,9 @@ enum props_flags {
 	PROPS_HOST = 1 << 2, /* names of the host are allowed */
 };
 
+/* Bytes of the UTF-8 character at text, 0 if it is none. Stops at a NUL by itself. */
+size_t props_character(const char *text);
+
 /* [a-z0-9][a-z0-9._-]*, and short enough */
 bool props_name_valid(const char *name);
 

@@ -104,7 +104,43 @@ static void test_clean(void **state)
 {
 	catch_begin();
 	print_clean("a\033[31m\r\n\x7f \xc2\x9b" "2J \xc3\xa4 \xc2\xa9 \xc2");
-	catch_end("a?[31m??? ?2J \xc3\xa4 \xc2\xa9 \xc2");
+	catch_end("a?[31m??? ?2J \xc3\xa4 \xc2\xa9 ?");
+	catch_begin();
+	print_clean("\x9b" "2J \xff \xed\xa0\x80 \xe2\x82\xac \xf0\x9f\x98\x80 \xe2\x82");
+	catch_end("?2J ? ??? \xe2\x82\xac \xf0\x9f\x98\x80 ??");
+}
+
+/* JSON keeps the value, in a form that no terminal obeys and every reader takes. */
+static void test_clean_json(void **state)
+{
+	const struct ctl ctl = { .json = JSON_SHORT };
+	struct json_object *o = json_object_new_object();
+
+	json_add_string(o, "a", "\033[2J\n\x7f\xc2\x9b" "2J\xc3\xa4\xff\"\\");
+	catch_begin();
+	json_print(&ctl, o);
+	catch_end("{\"a\":\"\\u001b[2J\\n\\u007f\\u009b2J\xc3\xa4\\ufffd\\\"\\\\\"}\n");
+	json_object_put(o);
+}
+
+/* Columns are as wide as what stands in them, not as its bytes. */
+static void test_columns(void **state)
+{
+	static const char *const keys[] = { "a", "b", NULL };
+	const struct ctl ctl = { .json = JSON_OFF };
+	struct json_object *list = json_object_new_array(), *o;
+	size_t i;
+
+	for (i = 0; i < 2; i++) {
+		o = json_object_new_object();
+		json_add_string(o, "a", i ? "\xc3\xa4\xe2\x82\xac\n" : "four");
+		json_add_string(o, "b", "x");
+		json_object_array_add(list, o);
+	}
+	catch_begin();
+	print_list(&ctl, "list", list, keys);
+	catch_end("four  x\n\xc3\xa4\xe2\x82\xac?   x\n");
+	json_object_put(list);
 }
 
 static void test_empty_list(void **state)
@@ -124,6 +160,8 @@ int main(void)
 		cmocka_unit_test(test_format_damage),
 		cmocka_unit_test(test_event_keys),
 		cmocka_unit_test(test_clean),
+		cmocka_unit_test(test_clean_json),
+		cmocka_unit_test(test_columns),
 		cmocka_unit_test(test_empty_list),
 	};
 
