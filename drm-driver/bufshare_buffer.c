@@ -315,11 +315,8 @@ static struct bufshare_request *prepare_register(struct bufshare_buffer *buf,
 		goto err_abandon;
 
 	ret = bufshare_gem_ranges(bdev, buf->obj, NULL, 0);
-	if (ret < 0) {
-		if (ret != -ENOMEM)
-			args->status = VIRTIO_BUFSHARE_STATUS_MEMORY;
+	if (ret < 0)
 		goto err_abandon;
-	}
 	buf->num_ranges = ret;
 	if (buf->num_ranges > bdev->config.max_ranges) {
 		ret = refuse(args, VIRTIO_BUFSHARE_LIMIT_RANGES);

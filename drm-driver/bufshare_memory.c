@@ -48,7 +48,7 @@ static int device_address(struct bufshare_device *bdev, dma_addr_t dma, size_t s
 	}
 	if (bufshare_compat_has_iommu(dev)) {
 		if (bdev->dma_quirk) {
-			drm_dbg_driver(bdev->drm, "refusing memory: there is an unused IOMMU\n");
+			drm_dbg_driver(bdev->drm, "refusing memory: it is behind an IOMMU that the device bypasses\n");
 			return -EXDEV;
 		}
 		*addr = dma;
