@@ -44,6 +44,7 @@ static const struct group {
 	{ "kept", kept_tests, true },
 	{ "gone", gone_tests, true },
 	{ "crowd", crowd_tests, true },
+	{ "unreachable", unreachable_tests, true },
 };
 
 /* Takes the nodes' names from the folder of the virtio device's parent. */

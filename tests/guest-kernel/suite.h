@@ -52,6 +52,7 @@ extern const struct test fault_tests[];
 extern const struct test share_tests[];
 extern const struct test generic_tests[];
 extern const struct test crowd_tests[];
+extern const struct test unreachable_tests[];
 
 /* Ends the test, which has failed or is skipped. */
 _Noreturn void fail(const char *file, int line, const char *format, ...)
