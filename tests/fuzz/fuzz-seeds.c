@@ -13,41 +13,10 @@
 #include <linux/virtio_bufshare.h>
 #include <linux/virtio_ring.h>
 
+#include "fuzz/seed.h"
 #include "fuzz/steps.h"
 #include "host/daemon/vhost-user-proto.h"
 #include "host/ipc.h"
-
-#define PROPERTIES "height=8\0width=8" /* with its last NUL */
-#define APPLICATION "fuzz.seed"
-
-struct seed {
-	uint8_t bytes[16384];
-	size_t n;
-};
-
-static void put(struct seed *s, const void *bytes, size_t size)
-{
-	if (size)
-		memcpy(s->bytes + s->n, bytes, size);
-	s->n += size;
-}
-
-static void put_u8(struct seed *s, uint8_t value)
-{
-	put(s, &value, 1);
-}
-
-static void put_u16(struct seed *s, uint16_t value)
-{
-	value = htole16(value);
-	put(s, &value, 2);
-}
-
-static void put_chunk(struct seed *s, const void *bytes, size_t size)
-{
-	put_u16(s, (uint16_t)size);
-	put(s, bytes, size);
-}
 
 static int save(const struct seed *s, const char *folder, const char *name, const char *file)
 {
@@ -72,55 +41,51 @@ static int save(const struct seed *s, const char *folder, const char *name, cons
 static void properties(struct seed *s)
 {
 	put_u8(s, 2);
-	put_chunk(s, PROPERTIES, sizeof(PROPERTIES));
+	put_chunk(s, SEED_PROPERTIES, sizeof(SEED_PROPERTIES));
 	put_u8(s, 7);
 	put_chunk(s, "height\0host.lag=2\0title=\xc3\xa4", 22);
 }
 
-/* ---- rings: descriptors at 0, available at 0x400, used at 0x800 ---- */
+/* ---- rings ---- */
 
-#define RING_SIZE 16
-#define AVAIL 0x400
-#define USED 0x800
-
-static size_t ring_memory(uint64_t gpa, uint8_t memory[AVAIL + 64])
+size_t seed_ring(uint64_t gpa, uint8_t memory[SEED_RING_MEMORY])
 {
 	const uint16_t avail[] = { 0, htole16(2), htole16(0), htole16(2) };
 	struct vring_desc *desc = (struct vring_desc *)memory;
 
-	memset(memory, 0, AVAIL + 64);
-	desc[0].addr = htole64(gpa + 0x1000);
+	memset(memory, 0, SEED_RING_MEMORY);
+	desc[0].addr = htole64(gpa + SEED_REQUEST);
 	desc[0].len = htole32(24);
 	desc[0].flags = htole16(VRING_DESC_F_NEXT);
 	desc[0].next = htole16(1);
-	desc[1].addr = htole64(gpa + 0x2000);
+	desc[1].addr = htole64(gpa + SEED_ANSWER);
 	desc[1].len = htole32(64);
 	desc[1].flags = htole16(VRING_DESC_F_WRITE);
-	desc[2].addr = htole64(gpa + 0x300);
+	desc[2].addr = htole64(gpa + SEED_INDIRECT);
 	desc[2].len = htole32(2 * sizeof(*desc));
 	desc[2].flags = htole16(VRING_DESC_F_INDIRECT);
 	/* the indirect table, inside the guest's memory as well */
 	desc[48] = desc[0];
 	desc[49] = desc[1];
-	memcpy(memory + AVAIL, avail, sizeof(avail));
-	return AVAIL + 64;
+	memcpy(memory + SEED_AVAIL, avail, sizeof(avail));
+	return SEED_RING_MEMORY;
 }
 
 static void virtqueue(struct seed *s)
 {
-	uint8_t memory[AVAIL + 64];
-	size_t size = ring_memory(0x10000, memory);
+	uint8_t memory[SEED_RING_MEMORY];
+	size_t size = seed_ring(0x10000, memory);
 	int i;
 
 	put_u8(s, VQ_STEP_WRITE);
 	put_u16(s, 0);
 	put_chunk(s, memory, size);
 	put_u8(s, VQ_STEP_SIZE);
-	put_u16(s, RING_SIZE);
+	put_u16(s, SEED_RING_SIZE);
 	put_u8(s, VQ_STEP_ADDRESSES);
 	put_u16(s, 0);
-	put_u16(s, AVAIL);
-	put_u16(s, USED);
+	put_u16(s, SEED_AVAIL);
+	put_u16(s, SEED_USED);
 	put_u8(s, VQ_STEP_BASE);
 	put_u16(s, 0);
 	put_u8(s, VQ_STEP_START);
@@ -172,11 +137,11 @@ static void vu_queue(struct seed *s, uint32_t index)
 	const struct vhost_user_vring_addr addr = {
 		.index = index,
 		.desc = 0x8000 * index,
-		.avail = 0x8000 * index + AVAIL,
-		.used = 0x8000 * index + USED,
+		.avail = 0x8000 * index + SEED_AVAIL,
+		.used = 0x8000 * index + SEED_USED,
 	};
 
-	vu_state(s, VHOST_USER_SET_VRING_NUM, index, RING_SIZE);
+	vu_state(s, VHOST_USER_SET_VRING_NUM, index, SEED_RING_SIZE);
 	vu_state(s, VHOST_USER_SET_VRING_BASE, index, 0);
 	vu_message(s, VHOST_USER_SET_VRING_ADDR, 0, 0, &addr, sizeof(addr));
 	vu_u64(s, VHOST_USER_SET_VRING_KICK, 1, index);
@@ -188,8 +153,8 @@ static void vu_queue(struct seed *s, uint32_t index)
 static void vhost_user(struct seed *s)
 {
 	struct vhost_user_config config = { .size = 64 };
-	uint8_t memory[AVAIL + 64];
-	size_t size = ring_memory(0, memory);
+	uint8_t memory[SEED_RING_MEMORY];
+	size_t size = seed_ring(0, memory);
 
 	put_u8(s, VU_STEP_WRITE);
 	put_u16(s, 0);
@@ -228,21 +193,21 @@ static void dev_register(struct seed *s)
 	struct {
 		struct virtio_bufshare_register hdr;
 		struct virtio_bufshare_range ranges[2];
-		char properties[sizeof(PROPERTIES)];
+		char properties[sizeof(SEED_PROPERTIES)];
 	} m = {
 		.hdr = {
 			.hdr = { .type = htole32(VIRTIO_BUFSHARE_CMD_REGISTER) },
 			.buffer = htole64(1),
 			.size = htole64(0x2000),
 			.num_ranges = htole32(2),
-			.properties_size = htole32(sizeof(PROPERTIES)),
-			.application = APPLICATION,
+			.properties_size = htole32(sizeof(SEED_PROPERTIES)),
+			.application = SEED_APPLICATION,
 		},
 		.ranges = { { htole64(0x4000), htole64(0x1000) }, { 0, htole64(0x1000) } },
-		.properties = PROPERTIES,
+		.properties = SEED_PROPERTIES,
 	};
 
-	dev_command(s, &m, offsetof(typeof(m), properties) + sizeof(PROPERTIES));
+	dev_command(s, &m, offsetof(typeof(m), properties) + sizeof(SEED_PROPERTIES));
 }
 
 static void dev_update(struct seed *s)
@@ -267,17 +232,17 @@ static void dev_set_properties(struct seed *s)
 {
 	struct {
 		struct virtio_bufshare_set_properties hdr;
-		char properties[sizeof(PROPERTIES)];
+		char properties[sizeof(SEED_PROPERTIES)];
 	} m = {
 		.hdr = {
 			.hdr = { .type = htole32(VIRTIO_BUFSHARE_CMD_SET_PROPERTIES) },
 			.buffer = htole64(1),
-			.properties_size = htole32(sizeof(PROPERTIES)),
+			.properties_size = htole32(sizeof(SEED_PROPERTIES)),
 		},
-		.properties = PROPERTIES,
+		.properties = SEED_PROPERTIES,
 	};
 
-	dev_command(s, &m, offsetof(typeof(m), properties) + sizeof(PROPERTIES));
+	dev_command(s, &m, offsetof(typeof(m), properties) + sizeof(SEED_PROPERTIES));
 }
 
 static void dev_named(struct seed *s, uint32_t type)
@@ -303,7 +268,7 @@ static void device(struct seed *s)
 	};
 	const struct virtio_bufshare_reset reset = {
 		.hdr = { .type = htole32(VIRTIO_BUFSHARE_CMD_RESET) },
-		.application = APPLICATION,
+		.application = SEED_APPLICATION,
 	};
 	const struct virtio_bufshare_ping ping = {
 		.hdr = { .type = htole32(VIRTIO_BUFSHARE_CMD_PING) },
@@ -417,7 +382,7 @@ static void host_added(struct seed *s, uint64_t id, uint32_t path, uint8_t kind)
 			.buffer = htole64(id),
 			.size = htole64(path == VIRTIO_BUFSHARE_PATH_MEMFD ? 0x2000 : 0x10000),
 			.uuid = { 1 },
-			.application = APPLICATION,
+			.application = SEED_APPLICATION,
 			.path = htole32(path),
 			.properties_size = htole32(sizeof(block)),
 		},
@@ -491,61 +456,6 @@ static void host_library(struct seed *s)
 	host_message(s, KIND_NONE, BUFSHARE_IPC_STATE, &state, sizeof(state));
 }
 
-/* ---- files and texts ---- */
-
-static void put_text(struct seed *s, const char *text)
-{
-	put(s, text, strlen(text));
-}
-
-static void picture_png(struct seed *s)
-{
-	static const uint8_t png[] = {
-		0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n',
-		0, 0, 0, 13, 'I', 'H', 'D', 'R', 0, 0, 0, 2, 0, 0, 0, 2, 8, 6, 0, 0, 0,
-		0x72, 0xb6, 0x0d, 0x24,
-		0, 0, 0, 29, 'I', 'D', 'A', 'T', 0x78, 0x01, 0x01, 0x12, 0x00, 0xed, 0xff,
-		0x00, 0x00, 0x00, 0x09, 0xc8, 0x3c, 0x00, 0x09, 0xc8,
-		0x00, 0x00, 0x50, 0x09, 0xc8, 0x3c, 0x50, 0x09, 0xc8,
-		0x1f, 0xd0, 0x04, 0x5d, 0x6b, 0xf8, 0x29, 0xf5,
-		0, 0, 0, 0, 'I', 'E', 'N', 'D', 0xae, 0x42, 0x60, 0x82,
-	};
-
-	put(s, png, sizeof(png));
-}
-
-static void picture_ppm(struct seed *s)
-{
-	put_text(s, "P6 # two pixels\n2 1\n200\n\1\2\3\4\5\6");
-}
-
-static void recording(struct seed *s)
-{
-	put_text(s, "{\"schema\":1,\"recording\":1}\n");
-	put_text(s, "{\"record\":\"added\",\"buffer\":1,\"at_ns\":0,\"application\":\"" APPLICATION
-		    "\",\"size\":4096,\"properties\":{\"width\":\"8\"},\"bytes\":3}\nabc\n");
-	put_text(s, "{\"record\":\"properties\",\"buffer\":1,\"properties\":{\"title\":\"a\"}}\n");
-	put_text(s, "{\"record\":\"updated\",\"buffer\":1,\"at_ns\":1000,\"damage\":[[0,0,8,8]],"
-		    "\"bytes\":2}\nde\n");
-	put_text(s, "{\"record\":\"removed\",\"buffer\":1}\n");
-}
-
-static void text_step(struct seed *s, uint8_t step, const char *text)
-{
-	put_u8(s, step);
-	put_chunk(s, text, strlen(text));
-}
-
-static void text(struct seed *s)
-{
-	text_step(s, TEXT_STEP_IDS, "# ids\n0000  vendor\n\t0002  org.example  what it is\n");
-	text_step(s, TEXT_STEP_USER, "1000:see,zero-copy:org.*");
-	text_step(s, TEXT_STEP_GROUP, "1000:all");
-	text_step(s, TEXT_STEP_FORMAT, "%a %{seq}%%\\t%s");
-	text_step(s, TEXT_STEP_NUMBER, "0.25");
-	text_step(s, TEXT_STEP_NUMBER, "XR24");
-}
-
 static const struct {
 	const char *name;
 	void (*write)(struct seed *s);
@@ -557,10 +467,12 @@ static const struct {
 	{ "device", device },
 	{ "consumers", consumers },
 	{ "host-library", host_library },
-	{ "picture", picture_png },
-	{ "picture", picture_ppm, "good-ppm" },
-	{ "recording", recording },
-	{ "text", text },
+	{ "worker", seed_worker },
+	{ "keeper", seed_keeper },
+	{ "picture", seed_png },
+	{ "picture", seed_ppm, "good-ppm" },
+	{ "recording", seed_recording },
+	{ "text", seed_text },
 };
 
 int main(int argc, char **argv)

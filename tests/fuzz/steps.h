@@ -81,6 +81,33 @@ enum host_step {
 	NUM_HOST_STEPS,
 };
 
+/* fuzz-worker.c */
+enum worker_step {
+	WORKER_STEP_STATE, /* half the offset, chunk: what is left of another worker */
+	WORKER_STEP_WRITE, /* half the offset, chunk: what the guest wrote */
+	WORKER_STEP_RECORD, /* kind, value, chunk */
+	WORKER_STEP_MESSAGE, /* whether it is replayed, request, descriptors, payload */
+	WORKER_STEP_MEMORY, /* SET_MEM_TABLE of all of it, replayed */
+	WORKER_STEP_RAW, /* chunk: not a record */
+	NUM_WORKER_STEPS,
+};
+
+/* fuzz-keeper.c, behind whether it serves one VMM, and whether it waits for its end */
+enum keeper_step {
+	KEEPER_STEP_READY, /* the worker is */
+	KEEPER_STEP_ANSWER, /* the worker does: what to keep, reply */
+	KEEPER_STEP_RECORD, /* the worker says: kind, error, note, whether with a descriptor, chunk */
+	KEEPER_STEP_RAW, /* chunk: not a record */
+	KEEPER_STEP_DIE, /* the worker does, and so many cannot be started */
+	KEEPER_STEP_CONNECT, /* a VMM */
+	KEEPER_STEP_HANG_UP,
+	KEEPER_STEP_MESSAGE, /* the VMM says: request, descriptors, payload */
+	KEEPER_STEP_BYTES, /* chunk: as they are */
+	KEEPER_STEP_LEVEL,
+	KEEPER_STEP_END, /* somebody wants it to */
+	NUM_KEEPER_STEPS,
+};
+
 /* fuzz-text.c: each has a chunk */
 enum text_step {
 	TEXT_STEP_IDS, /* a file */
