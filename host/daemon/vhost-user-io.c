@@ -175,11 +175,11 @@ ssize_t vu_feed(struct vu *vu, const void *message, size_t size, const int *fds,
 	r = num_fds > ARRAY_SIZE(vu->in.fds) ? -EPROTO : take_message(&vu->in, message, size);
 	if (r == 0)
 		r = vu_handle(vu, &vu->in);
-	if (r < 0) {
+	if (r < 0)
 		vu_log_close(vu, r);
-		return r;
-	}
 	vu_message_done(&vu->in);
+	if (r < 0)
+		return r;
 	*note = vu->note;
 	if (!out->pending)
 		return 0;

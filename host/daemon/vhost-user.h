@@ -68,13 +68,16 @@ struct vu_ops {
 	void (*closed)(void *data, int reason);
 };
 
-/* What of the device outlives the process that serves it: all zero for a new front end. */
+/*
+ * What of the device outlives the process that serves it: all zero for a new front end. That
+ * process may have left anything, and a bool can not have any value, so there is none.
+ */
 struct vu_state {
-	bool running; /* started, and not stopped since */
-	bool was_started;
+	uint8_t running; /* started, and not stopped since */
+	uint8_t was_started;
 	struct {
 		uint16_t stopped_base;
-		bool base_set; /* since it stopped */
+		uint8_t base_set; /* since it stopped */
 	} queues[VU_MAX_QUEUES];
 	struct vq_state vqs[VU_MAX_QUEUES];
 };
