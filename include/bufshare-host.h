@@ -58,9 +58,10 @@ struct bufshare_host *bufshare_host_unref(struct bufshare_host *host);
 /*
  * A connection that the daemon closes is made again from inside bufshare_host_read_event(),
  * without blocking: STATE with BUFSHARE_GUEST_RECOVERING tells that it is lost, nothing is
- * held any more and calls that send are -ENOTCONN; STATE with another value that it is
- * back. The buffers stay, with id, UUID, mapping, and the number of the dma-buf's fd; each
- * is ADDED with BUFSHARE_ADDED_AGAIN, or REMOVED if its guest no longer has it.
+ * held any more, what was asked for is not answered, and calls that send are -ENOTCONN;
+ * STATE with another value that it is back. The buffers stay, with id, UUID, mapping, and
+ * the number of the dma-buf's fd; each is ADDED with BUFSHARE_ADDED_AGAIN, or REMOVED if
+ * its guest no longer has it.
  *
  * This goes on for 5 seconds, but ends at once when nobody listens at the socket any more:
  * wait for somebody for this long instead; negative: for ever. -EOPNOTSUPP: the connection
@@ -69,8 +70,10 @@ struct bufshare_host *bufshare_host_unref(struct bufshare_host *host);
 int bufshare_host_set_reconnect(struct bufshare_host *host, int timeout_ms);
 
 /*
- * To poll for POLLIN, then read events until -EAGAIN; the same for as long as the
- * connection; borrowed.
+ * To poll for POLLIN, in any event loop: it is readable as long as there may be events,
+ * now and then without one, and each time there is something new (for EPOLLET). Then read
+ * one, or all until -EAGAIN, which costs less. The same for as long as the connection;
+ * borrowed.
  */
 int bufshare_host_get_fd(const struct bufshare_host *host);
 

@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/un.h>
@@ -60,6 +61,19 @@ int host_watch(struct bufshare_host *host, int sock)
 	return epoll_ctl(host->epoll, EPOLL_CTL_ADD, sock, &event) < 0 ? -errno : 0;
 }
 
+void host_set_more(struct bufshare_host *host, bool more)
+{
+	eventfd_t ignored;
+
+	if (more == host->more_set)
+		return;
+	if (more)
+		eventfd_write(host->more, 1);
+	else
+		eventfd_read(host->more, &ignored);
+	host->more_set = more;
+}
+
 static int host_alloc(int sock, struct bufshare_host **host)
 {
 	_cleanup_(host_abandonp) struct bufshare_host *h = NULL;
@@ -71,7 +85,7 @@ static int host_alloc(int sock, struct bufshare_host **host)
 
 	h->refs = 1;
 	h->sock = sock;
-	h->epoll = -1;
+	h->epoll = h->more = -1;
 	h->recovery.timer = -1;
 	LIST_INIT(&h->buffers);
 	STAILQ_INIT(&h->out_messages);
@@ -81,7 +95,13 @@ static int host_alloc(int sock, struct bufshare_host **host)
 	if (h->epoll < 0)
 		return -errno;
 
+	h->more = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (h->more < 0)
+		return -errno;
+
 	r = host_watch(h, sock);
+	if (r == 0)
+		r = host_watch(h, h->more);
 	if (r < 0)
 		return r;
 
@@ -460,6 +480,7 @@ BUFSHARE_EXPORT struct bufshare_host *bufshare_host_unref(struct bufshare_host *
 	ranges_clear(&host->ranges);
 	recovery_clear(host);
 	cleanup_close(&host->epoll);
+	cleanup_close(&host->more);
 	cleanup_close(&host->sock);
 	free(host);
 	return NULL;

@@ -71,13 +71,18 @@ static int handle_synced(struct bufshare_host *host, struct incoming *in)
 static int handle_ranges(struct bufshare_host *host, struct incoming *in)
 {
 	struct bufshare_ipc_ranges m;
+	size_t others = host->num_ranges;
+	struct bufshare_host_buffer *buf;
 	uint32_t n;
 	int r;
 
 	memcpy(&m, &in->msg, sizeof(m));
 	n = le32toh(m.num_ranges);
+	buf = table_find(host, le64toh(m.buffer));
+	if (buf && buf->is_stale) /* these come in the place of what it had */
+		others -= buf->ranges.n;
 	if (!m.buffer || m.reserved || n == 0 || n > VIRTIO_BUFSHARE_MAX_RANGES ||
-	    n > HOST_MAX_RANGES - host->num_ranges)
+	    n > HOST_MAX_RANGES - others)
 		return -EPROTO;
 
 	r = ranges_read(in->fd, n, &host->ranges);
@@ -518,11 +523,26 @@ static int read_message(struct bufshare_host *host, struct bufshare_event *event
 	return r;
 }
 
+/* As a handler; -EAGAIN: there is none; 0: that was a lot without one. */
+static int next_event(struct bufshare_host *host, struct bufshare_event *event)
+{
+	int r = recovery_tick(host, event);
+	int i;
+
+	for (i = 0; i < HOST_MAX_SKIPPED && r == 0; i++)
+		r = read_message(host, event);
+	if (r == -ENOTCONN && host->sock >= 0) {
+		r = recovery_lost(host, event);
+		return r == 0 ? -EAGAIN : r;
+	}
+	return r;
+}
+
 BUFSHARE_EXPORT int bufshare_host_read_event(struct bufshare_host *host,
 					     struct bufshare_event *event)
 {
 	struct bufshare_event e;
-	int i, r = 0;
+	int r;
 
 	if (!host || !event)
 		return -EINVAL;
@@ -531,14 +551,11 @@ BUFSHARE_EXPORT int bufshare_host_read_event(struct bufshare_host *host,
 		outbox_flush(host);
 	if (host->error)
 		return host->error;
-	if (host->voiding)
-		return tell_voided(host, event) - 1;
 
-	r = recovery_tick(host, &e);
-	for (i = 0; i < HOST_MAX_SKIPPED && r == 0; i++)
-		r = read_message(host, &e);
-	if (r == -ENOTCONN && host->sock >= 0)
-		r = recovery_lost(host, &e);
+	/* Anew each time, which wakes a program that is woken only when something changes. */
+	host_set_more(host, false);
+	r = host->voiding ? tell_voided(host, &e) : next_event(host, &e);
+	host_set_more(host, host->voiding || r == 0);
 	if (r == -EAGAIN || r == 0)
 		return -EAGAIN;
 	if (r < 0)

@@ -107,6 +107,8 @@ struct bufshare_host {
 	int refs;
 	int sock; /* -1: lost, and not there again */
 	int epoll; /* readable when there is something to read, or room for what waits */
+	int more; /* eventfd, in the epoll: there are events that the socket does not show */
+	bool more_set;
 	struct host_recovery recovery;
 	int error; /* why the connection was closed, 0: it is open */
 	bool send_closed; /* the daemon reads no more, but may have sent something before */
@@ -181,6 +183,9 @@ int host_hello(struct bufshare_host *host);
 
 /* Connects without waiting: -EAGAIN: there are many before us. */
 int host_connect_now(const char *path, int *sock);
+
+/* Whether the program is to be woken for events that are not in the socket. */
+void host_set_more(struct bufshare_host *host, bool more);
 
 /* The program polls the epoll, which looks at this socket from now on. */
 int host_watch(struct bufshare_host *host, int sock);

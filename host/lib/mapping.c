@@ -11,9 +11,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/dma-buf.h>
+#include <linux/magic.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 
 #include "common/dmabuf.h"
 #include "host/lib/internal.h"
@@ -35,9 +37,17 @@ static uint64_t file_size(int fd)
 	return st.st_size;
 }
 
+/* Its pages may not be there to be had, which is SIGBUS. */
+static bool has_huge_pages(int fd)
+{
+	struct statfs fs;
+
+	return fstatfs(fd, &fs) < 0 || fs.f_type == HUGETLBFS_MAGIC;
+}
+
 static bool copy_valid(int fd, uint64_t size)
 {
-	return has_seals(fd, F_SEAL_SHRINK) && file_size(fd) >= size;
+	return has_seals(fd, F_SEAL_SHRINK) && file_size(fd) >= size && !has_huge_pages(fd);
 }
 
 static bool udmabuf_valid(int fd, uint64_t size)

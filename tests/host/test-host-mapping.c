@@ -18,8 +18,10 @@
 
 #include <cmocka.h>
 
+#include "common/skip-test.h"
 #include "host/fake-daemon.h"
 
+#define HUGE (1 << 30) /* a multiple of all sizes of huge pages there are */
 #define PIECES 3
 #define SIZE (PIECES * FAKE_PAGE)
 
@@ -145,6 +147,25 @@ static void mapping_goes_with_the_buffer(void **state)
 	memory_end(&m);
 	assert_int_equal(mincore((void *)(uintptr_t)addr, FAKE_PAGE, &there), -1);
 	assert_int_equal(errno, ENOMEM);
+}
+
+/* A daemon's copy is of ordinary pages, which are always to be had. */
+static void copy_of_huge_pages(void **state)
+{
+	struct fake_daemon *f = *state;
+	struct bufshare_event event;
+	struct wire w;
+	int fd = memfd_create("huge", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_HUGETLB);
+
+	if (fd < 0)
+		SKIP_TEST("no hugetlbfs");
+	if (ftruncate(fd, HUGE) < 0 || fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK) < 0) {
+		close(fd);
+		SKIP_TEST("huge pages of another size");
+	}
+	wire_added_path(&w, 1, HUGE, VIRTIO_BUFSHARE_PATH_COPY, fd);
+	fake_send(f, &w);
+	assert_int_equal(bufshare_host_read_event(f->host, &event), -EPROTO);
 }
 
 /* ---- for writing ---- */
@@ -295,6 +316,7 @@ int main(void)
 		TEST(copy_is_one_piece),
 		TEST(pieces_come_in_their_order),
 		TEST(mapping_goes_with_the_buffer),
+		TEST(copy_of_huge_pages),
 		TEST(writes_reach_the_memory),
 		TEST(writable_later),
 		TEST(copy_is_not_writable),
