@@ -153,8 +153,13 @@ bool seconds_option(const struct ctl *ctl, int code, uint64_t *ns);
 /* The same for the options before the verb. */
 int next_global_option(const struct ctl *ctl, int argc, char **argv);
 
-/* For a verb without options: whether it has exactly n arguments, from argv[1] on. */
-bool only_arguments(const struct ctl *ctl, int argc, char **argv, int n);
+/*
+ * Behind the last option: whether nothing is left, or one id. The second is for a verb
+ * without options. false: it has said what is wrong, and the verb returns EXIT_USAGE.
+ */
+bool no_argument_left(const struct ctl *ctl, int argc);
+bool no_arguments(const struct ctl *ctl, int argc, char **argv);
+bool id_argument(const struct ctl *ctl, int argc, char **argv, uint64_t *id);
 
 /* ---- help.c ---- */
 

@@ -60,7 +60,7 @@ static int parse(struct ctl *ctl, int argc, char **argv, struct bench *b)
 			return EXIT_USAGE;
 		}
 	}
-	return optind < argc ? usage(ctl, "takes no argument") : EXIT_OK;
+	return no_argument_left(ctl, argc) ? EXIT_OK : EXIT_USAGE;
 }
 
 /* ---- buffers ---- */

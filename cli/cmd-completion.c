@@ -413,7 +413,7 @@ int cmd_completion(struct ctl *ctl, int argc, char **argv)
 	} shells[] = { { "bash", bash }, { "zsh", zsh }, { "fish", fish } };
 	size_t i;
 
-	if (only_arguments(ctl, argc, argv, 1))
+	if (next_option(ctl, argc, argv) == -1 && optind + 1 == argc)
 		for (i = 0; i < ARRAY_SIZE(shells); i++)
 			if (strcmp(shells[i].name, argv[optind]) == 0) {
 				shells[i].print();

@@ -318,8 +318,8 @@ int cmd_doctor_host(struct ctl *ctl, int argc, char **argv)
 	struct doctor d = { .ctl = ctl };
 	int status = EXIT_OK;
 
-	if (!only_arguments(ctl, argc, argv, 0))
-		return usage(ctl, "takes no argument");
+	if (!no_arguments(ctl, argc, argv))
+		return EXIT_USAGE;
 	report_begin(&d.report, ctl);
 	check_socket(&d);
 	check_connection(&d);

@@ -4,6 +4,7 @@
  * what a report of a bug begins with.
  */
 #include <errno.h>
+#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,11 +17,13 @@
 #define APPLICATION "bufsharectl.doctor"
 #define TEST_SIZE (8u << 20) /* about a picture of 1920x1080 */
 #define NUM_PINGS 11
-#define RELEASE_NS 5000000000ull
+#define DMESG_HINT "see what dmesg says of virtio_bufshare"
+#define HELD_HINT "a program on the host holds on to it; there, bufsharectl -H SOCKET top -c tells which"
 
 struct doctor {
 	struct ctl *ctl;
 	struct report report;
+	uint64_t timeout_ns; /* for the release of an update */
 	struct bufshare_device **devs;
 	size_t n;
 };
@@ -49,7 +52,7 @@ static void check_devices(struct doctor *d)
 	if (d->n)
 		report_add(report, "device", FINDING_GOOD, NULL, "%zu found", d->n);
 	else if (device_on_the_bus())
-		report_add(report, "device", FINDING_BAD, "see what dmesg says of virtio_bufshare",
+		report_add(report, "device", FINDING_BAD, DMESG_HINT,
 			   "the VM has one, but no driver runs it");
 	else
 		report_add(report, "device", FINDING_BAD,
@@ -124,7 +127,7 @@ static void check_memory(struct doctor *d, struct bufshare_device *dev, struct b
 
 	r = bufshare_device_get_buffer_info(dev, bufshare_buffer_get_id(buf), &info);
 	if (r < 0) {
-		report_add(&d->report, "memory", FINDING_BAD, NULL, "the driver does not tell: %s",
+		report_add(&d->report, "memory", FINDING_BAD, DMESG_HINT, "the driver does not tell: %s",
 			   strerror(-r));
 		return;
 	}
@@ -145,7 +148,7 @@ static void check_memory(struct doctor *d, struct bufshare_device *dev, struct b
 static int wait_release(struct doctor *d, struct bufshare_device *dev, uint64_t seq,
 			struct bufshare_event *ev)
 {
-	const uint64_t deadline = now_ns() + RELEASE_NS;
+	const uint64_t deadline = now_ns() + d->timeout_ns;
 	int r;
 
 	for (;;) {
@@ -174,7 +177,7 @@ static void check_update(struct doctor *d, struct bufshare_device *dev, struct b
 		r = wait_release(d, dev, seq, &ev);
 	if (r < 0)
 		report_add(&d->report, "update", FINDING_BAD,
-			   r == -ETIMEDOUT ? "a program on the host holds on to it" : NULL,
+			   r == -ETIMEDOUT ? HELD_HINT : DMESG_HINT,
 			   "an update is not released: %s", strerror(-r));
 	else
 		report_add(&d->report, "update", FINDING_GOOD, NULL, "released after %.1f us%s",
@@ -194,14 +197,14 @@ static void check_buffer(struct doctor *d, struct bufshare_device *dev)
 	r = bufshare_buffer_new(dev, limit < TEST_SIZE ? limit : TEST_SIZE, &buf);
 	if (r < 0) {
 		report_add(&d->report, "buffer", FINDING_BAD,
-			   r == -ENOMEM ? "give the VM more memory" : NULL,
+			   r == -ENOMEM ? "give the VM more memory" : DMESG_HINT,
 			   "cannot make one: %s", strerror(-r));
 		return;
 	}
 	r = bufshare_buffer_register(buf, APPLICATION);
 	if (r < 0) {
 		why = bufshare_buffer_get_refusal(buf);
-		report_add(&d->report, "buffer", FINDING_BAD, *why ? why : NULL,
+		report_add(&d->report, "buffer", FINDING_BAD, *why ? why : DMESG_HINT,
 			   "cannot register one: %s", strerror(-r));
 		return;
 	}
@@ -211,7 +214,8 @@ static void check_buffer(struct doctor *d, struct bufshare_device *dev)
 	check_update(d, dev, buf);
 	r = bufshare_buffer_unregister(buf);
 	if (r)
-		report_add(&d->report, "unregister", FINDING_WARNING, NULL, "%s",
+		report_add(&d->report, "unregister", FINDING_WARNING,
+			   r < 0 ? DMESG_HINT : HELD_HINT, "%s",
 			   r < 0 ? strerror(-r) : "a host program still has the memory");
 }
 
@@ -222,7 +226,7 @@ static void check_device(struct doctor *d, struct bufshare_device *dev)
 
 	r = bufshare_device_open(dev);
 	if (r < 0) {
-		report_add(&d->report, "node", FINDING_BAD, r == -EACCES ? DENIED_HINT : NULL,
+		report_add(&d->report, "node", FINDING_BAD, r == -EACCES ? DENIED_HINT : DMESG_HINT,
 			   "cannot open %s: %s", path, strerror(-r));
 		return;
 	}
@@ -234,15 +238,25 @@ static void check_device(struct doctor *d, struct bufshare_device *dev)
 		report_add(&d->report, "buffer", FINDING_SKIPPED, NULL, "the host does not answer");
 }
 
+static int parse(struct ctl *ctl, int argc, char **argv, uint64_t *timeout_ns)
+{
+	int c;
+
+	while ((c = next_option(ctl, argc, argv)) != -1)
+		if (c != 't' || !seconds_option(ctl, c, timeout_ns))
+			return EXIT_USAGE;
+	return no_argument_left(ctl, argc) ? EXIT_OK : EXIT_USAGE;
+}
+
 int cmd_doctor_guest(struct ctl *ctl, int argc, char **argv)
 {
 	_cleanup_(cleanup_device) struct bufshare_device *one = NULL;
-	struct doctor d = { .ctl = ctl };
+	struct doctor d = { .ctl = ctl, .timeout_ns = 5000000000ull };
 	size_t i;
 	int r;
 
-	if (!only_arguments(ctl, argc, argv, 0))
-		return usage(ctl, "takes no argument");
+	if (parse(ctl, argc, argv, &d.timeout_ns))
+		return EXIT_USAGE;
 	r = ctl->device ? open_device(ctl, &one) : EXIT_OK;
 	if (r != EXIT_OK)
 		return r;

@@ -63,8 +63,8 @@ int cmd_devices(struct ctl *ctl, int argc, char **argv)
 	size_t n, i;
 	int r;
 
-	if (!only_arguments(ctl, argc, argv, 0))
-		return usage(ctl, "takes no argument");
+	if (!no_arguments(ctl, argc, argv))
+		return EXIT_USAGE;
 	r = bufshare_device_enumerate(&devs, &n);
 	if (r < 0)
 		return fail(ctl, r, NULL, "cannot look for devices");
@@ -232,7 +232,7 @@ static int parse_buffers(struct ctl *ctl, int argc, char **argv, bool *all)
 			return EXIT_USAGE;
 		*all = true;
 	}
-	return optind < argc ? usage(ctl, "takes no argument") : EXIT_OK;
+	return no_argument_left(ctl, argc) ? EXIT_OK : EXIT_USAGE;
 }
 
 int cmd_buffers_guest(struct ctl *ctl, int argc, char **argv)
@@ -255,8 +255,8 @@ int cmd_show_guest(struct ctl *ctl, int argc, char **argv)
 {
 	uint64_t id;
 
-	if (!only_arguments(ctl, argc, argv, 1) || !parse_u64(argv[optind], UINT64_MAX, &id))
-		return usage(ctl, "wants the id of a buffer");
+	if (next_option(ctl, argc, argv) != -1 || !id_argument(ctl, argc, argv, &id))
+		return EXIT_USAGE;
 	return guest_show(ctl, id);
 }
 
@@ -264,7 +264,7 @@ int cmd_show_host(struct ctl *ctl, int argc, char **argv)
 {
 	uint64_t id;
 
-	if (!only_arguments(ctl, argc, argv, 1) || !parse_u64(argv[optind], UINT64_MAX, &id))
-		return usage(ctl, "wants the id of a buffer");
+	if (next_option(ctl, argc, argv) != -1 || !id_argument(ctl, argc, argv, &id))
+		return EXIT_USAGE;
 	return host_show(ctl, id);
 }

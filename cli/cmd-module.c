@@ -39,7 +39,7 @@ static int dry_run_option(struct ctl *ctl, int argc, char **argv, bool *dry_run)
 			return EXIT_USAGE;
 		*dry_run = true;
 	}
-	return optind < argc ? usage(ctl, "takes no argument") : EXIT_OK;
+	return no_argument_left(ctl, argc) ? EXIT_OK : EXIT_USAGE;
 }
 
 static int load_failed(struct ctl *ctl, int r)

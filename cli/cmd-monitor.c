@@ -46,9 +46,7 @@ static int parse(struct ctl *ctl, int argc, char **argv, struct monitor *m)
 			return EXIT_USAGE;
 		}
 	}
-	if (optind < argc)
-		return usage(ctl, "takes no argument");
-	return EXIT_OK;
+	return no_argument_left(ctl, argc) ? EXIT_OK : EXIT_USAGE;
 }
 
 /* A monitor looks on: what it is given it gives back, so that nobody waits for it. */

@@ -72,7 +72,7 @@ static int parse(struct ctl *ctl, int argc, char **argv, struct vmm *v)
 	}
 	if (!v->num_sockets)
 		v->sockets[v->num_sockets++] = "/tmp/bufshare";
-	return optind < argc ? usage(ctl, "takes no argument") : EXIT_OK;
+	return no_argument_left(ctl, argc) ? EXIT_OK : EXIT_USAGE;
 }
 
 /* An option and its value: two words of the command line. */

@@ -45,9 +45,7 @@ static int parse(struct ctl *ctl, int argc, char **argv, struct taker *t)
 			return EXIT_USAGE;
 		}
 	}
-	if (optind + 1 != argc || !parse_u64(argv[optind], UINT64_MAX, &t->id))
-		return usage(ctl, "wants the id of a buffer");
-	return EXIT_OK;
+	return id_argument(ctl, argc, argv, &t->id) ? EXIT_OK : EXIT_USAGE;
 }
 
 static void say(struct taker *t, const char *event, uint64_t seq)

@@ -60,8 +60,8 @@ int cmd_reset(struct ctl *ctl, int argc, char **argv)
 			return EXIT_USAGE;
 		dry_run = true;
 	}
-	if (optind < argc)
-		return usage(ctl, "takes no argument");
+	if (!no_argument_left(ctl, argc))
+		return EXIT_USAGE;
 	r = open_device(ctl, &dev);
 	if (r != EXIT_OK)
 		return r;

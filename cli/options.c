@@ -161,7 +161,22 @@ bool seconds_option(const struct ctl *ctl, int code, uint64_t *ns)
 	return false;
 }
 
-bool only_arguments(const struct ctl *ctl, int argc, char **argv, int n)
+bool no_argument_left(const struct ctl *ctl, int argc)
 {
-	return next_option(ctl, argc, argv) == -1 && argc - optind == n;
+	if (optind < argc)
+		usage(ctl, "takes no argument");
+	return optind == argc;
+}
+
+bool no_arguments(const struct ctl *ctl, int argc, char **argv)
+{
+	return next_option(ctl, argc, argv) == -1 && no_argument_left(ctl, argc);
+}
+
+bool id_argument(const struct ctl *ctl, int argc, char **argv, uint64_t *id)
+{
+	if (optind + 1 == argc && parse_u64(argv[optind], UINT64_MAX, id))
+		return true;
+	usage(ctl, "wants the id of a buffer");
+	return false;
 }

@@ -38,8 +38,8 @@ int rates_parse(struct ctl *ctl, int argc, char **argv, struct rates *r)
 			return EXIT_USAGE;
 		}
 	}
-	if (optind < argc)
-		return usage(ctl, "takes no argument");
+	if (!no_argument_left(ctl, argc))
+		return EXIT_USAGE;
 	r->batch |= ctl->json != JSON_OFF || !isatty(STDOUT_FILENO);
 	return EXIT_OK;
 }

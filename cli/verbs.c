@@ -105,7 +105,8 @@ const struct verb verbs[] = {
 	{ "module", "[info]", "describe the driver that is installed or loaded", NULL,
 	  cmd_module, NULL, COMPLETE_WORDS, "info" },
 
-	{ "doctor", "", "check all there is, from the driver to the host and back", NULL,
+	{ "doctor", "", "check all there is, from the driver to the host and back",
+	  OPTIONS({ 't', "timeout", "SECONDS", "for the release of an update (5)", OPTION_GUEST }),
 	  cmd_doctor_guest, cmd_doctor_host },
 
 	{ "bench", "", "measure what sharing costs, against copying",

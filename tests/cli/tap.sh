@@ -40,7 +40,7 @@ json_verb() {
 # json_trouble VERB: what is wrong with $dir/out if it is JSON.
 json_trouble() {
 	case $1:$(head -c 1 "$dir/out") in
-	?*:{) [ ! -x ./tests/cli/json-keys ] || ./tests/cli/json-keys "${srcdir:-.}/man/bufsharectl.1" \
+	?*:"{") [ ! -x ./tests/cli/json-keys ] || ./tests/cli/json-keys "${srcdir:-.}/man/bufsharectl.1" \
 		"$1" "$dir/seen" <"$dir/out" ;;
 	esac
 }
@@ -86,7 +86,8 @@ also() {
 # machine VARIABLE=VALUE...: what bufsharectl-fake runs on.
 machine() {
 	unset FAKE_LABELS FAKE_SUBSYSTEM FAKE_CONSUMERS FAKE_BUFFER FAKE_PRIVILEGED FAKE_DENIED \
-		FAKE_REFUSE FAKE_GONE FAKE_MODULES FAKE_MODPROBE
+		FAKE_REFUSE FAKE_GONE FAKE_MODULES FAKE_MODPROBE FAKE_FAIL FAKE_RANGES FAKE_PATH \
+		FAKE_KEEPS FAKE_MAPPED FAKE_BUS
 	for variable; do
 		# shellcheck disable=SC2163 # it is an assignment
 		export "$variable"

@@ -86,6 +86,7 @@ struct fake_device {
 	TAILQ_HEAD(, fake_buffer) buffers; /* in order of their ids */
 	uint64_t last_id;
 	uint32_t num_ranges, consumers;
+	uint32_t path_kind; /* enum virtio_bufshare_path */
 	uint32_t refuse_status, refuse_detail;
 	bool privileged, still_mapped, auto_release;
 	int open_error, mmap_error, reset_error;

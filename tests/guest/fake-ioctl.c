@@ -491,7 +491,7 @@ static int do_info(struct fake_file *file, void *data)
 	args->user_data = buf->user_data;
 	memcpy(args->uuid, buf->uuid, sizeof(args->uuid));
 	args->num_ranges = buf->num_ranges;
-	args->path = VIRTIO_BUFSHARE_PATH_COPY;
+	args->path = file->dev->path_kind ?: VIRTIO_BUFSHARE_PATH_COPY;
 	args->consumers = buf->consumers;
 	memcpy(args->application, buf->application, sizeof(args->application));
 	return 0;

@@ -3,7 +3,7 @@
  * Puts a machine under a program that knows nothing of it (the program's own main() runs
  * afterwards). The environment describes the machine:
  *
- * FAKE_LABELS="a b"	devices with these labels; the first has application "org.example"
+ * FAKE_LABELS="a b"	devices with these labels (-: none); the first has application "org.example"
  * FAKE_SUBSYSTEM=N	their subsystem ids are 0000 and N
  * FAKE_CONSUMERS=N	so many host programs see each buffer, and release it at once
  * FAKE_BUFFER=1	another program shares a framebuffer titled "other" on the first device;
@@ -12,9 +12,16 @@
  * FAKE_DENIED=1	the nodes may not be opened
  * FAKE_REFUSE=STATUS	the host refuses registrations
  * FAKE_GONE=1		registering fails: the device is gone
+ * FAKE_FAIL="CALL:ERRNO ..."	calls that fail: PING, CREATE, INFO or UPDATE
+ * FAKE_RANGES=N	buffers consist of so many pieces of memory
+ * FAKE_PATH=N		enum virtio_bufshare_path of buffers; 1, copy, at first
+ * FAKE_KEEPS=1		the host programs release nothing
+ * FAKE_MAPPED=1	a host program does not let go of the memory
+ * FAKE_BUS=DIR		what is on the PCI bus, as in sysfs
  * FAKE_MODULES=DIR	what is installed for this kernel, as depmod leaves it
  * FAKE_MODPROBE=FILE	what modprobe.d says
  */
+#include <dirent.h>
 #include <drm_fourcc.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -48,6 +55,40 @@ static void share_other(struct fake_device *dev)
 		fake_host_lose_buffer(dev, bufshare_buffer_get_id(other_buffer), 0);
 }
 
+static void fail_calls(struct fake_device *dev)
+{
+	static const struct {
+		const char *name;
+		unsigned long request;
+	} calls[] = {
+		{ "PING", DRM_IOCTL_BUFSHARE_PING },
+		{ "CREATE", DRM_IOCTL_BUFSHARE_CREATE },
+		{ "INFO", DRM_IOCTL_BUFSHARE_INFO },
+		{ "UPDATE", DRM_IOCTL_BUFSHARE_UPDATE },
+	};
+	char *all = strdup(getenv("FAKE_FAIL") ?: ""), *save = NULL, *call;
+	size_t i;
+
+	for (call = strtok_r(all, " ", &save); call; call = strtok_r(NULL, " ", &save)) {
+		size_t n = strcspn(call, ":");
+
+		for (i = 0; i < sizeof(calls) / sizeof(calls[0]); i++)
+			if (strlen(calls[i].name) == n && strncmp(call, calls[i].name, n) == 0)
+				fake_fail_ioctl(dev, calls[i].request, atoi(call + n + 1), -1);
+	}
+	free(all);
+}
+
+DIR *__real_opendir(const char *path);
+DIR *__wrap_opendir(const char *path);
+
+DIR *__wrap_opendir(const char *path)
+{
+	const char *bus = getenv("FAKE_BUS");
+
+	return __real_opendir(bus && strcmp(path, "/sys/bus/pci/devices") == 0 ? bus : path);
+}
+
 __attribute__((constructor)) static void begin(void)
 {
 	char *labels = strdup(getenv("FAKE_LABELS") ?: ""), *save = NULL, *label;
@@ -56,14 +97,18 @@ __attribute__((constructor)) static void begin(void)
 	if (!labels || fake_machine_setup(NULL) != 0)
 		fake_die("the machine");
 	for (label = strtok_r(labels, " ", &save); label; label = strtok_r(NULL, " ", &save)) {
-		struct fake_config config = { .label = label };
+		struct fake_config config = { .label = strcmp(label, "-") ? label : "" };
 
 		if (!fake.num_devices)
 			config.application = "org.example";
 		config.subsystem_device = (uint16_t)atoi(getenv("FAKE_SUBSYSTEM") ?: "0");
 		dev = fake_device_add(&config);
 		fake_set_consumers(dev, (uint32_t)atoi(getenv("FAKE_CONSUMERS") ?: "0"));
-		fake_set_auto_release(dev, is_set("FAKE_CONSUMERS"));
+		fake_set_auto_release(dev, is_set("FAKE_CONSUMERS") && !is_set("FAKE_KEEPS"));
+		fake_set_num_ranges(dev, (uint32_t)atoi(getenv("FAKE_RANGES") ?: "1"));
+		fake_set_still_mapped(dev, is_set("FAKE_MAPPED"));
+		dev->path_kind = (uint32_t)atoi(getenv("FAKE_PATH") ?: "1");
+		fail_calls(dev);
 		fake_set_privileged(dev, is_set("FAKE_PRIVILEGED"));
 		if (is_set("FAKE_BUFFER") && dev == &fake.devices[0])
 			share_other(dev);
