@@ -40,7 +40,7 @@ const struct verb verbs[] = {
 	{ "get", "ID [NAME...]", "print properties of a buffer", NULL,
 	  cmd_get_guest, cmd_get_host, COMPLETE_BUFFER },
 
-	{ "set", "ID [NAME=VALUE...]", "set properties: of the host's side there, as root any in the guest",
+	{ "set", "ID [NAME=VALUE...]", "set properties of a buffer; in the guest of any program's, as root",
 	  OPTIONS({ 'r', "remove", "NAME", "remove a property; repeatable" }, OPTION_DRY_RUN),
 	  cmd_set_guest, cmd_set_host, COMPLETE_BUFFER },
 
