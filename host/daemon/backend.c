@@ -12,9 +12,13 @@
 #include "host/daemon/backend.h"
 #include "host/daemon/device.h"
 #include "host/daemon/log.h"
+#include "host/daemon/rate.h"
 #include "host/daemon/vhost-user.h"
 
 #define TICK_NS 1000000000ull
+
+/* Commands of the guest that are served before the VMM and the consumers have their turn. */
+#define TURN 64
 
 struct backend {
 	struct backend_config config;
@@ -26,6 +30,10 @@ struct backend {
 	struct consumers *consumers;
 	struct vu *vu; /* NULL: no VMM */
 	struct vu *ended; /* of a VMM that is gone, to be freed outside of its callback */
+	struct loop_source *more; /* commands of the guest, whose turn is over */
+	struct rate rate; /* of commands */
+	bool soon_more; /* more is set */
+	bool waits, said_it_waits; /* the guest, that sent more than it may */
 	struct loop_source *soon; /* flushes what consumers caused */
 	struct loop_source *tick;
 	bool soon_set;
@@ -268,15 +276,62 @@ static void serve(struct backend *be, struct vq_element *element)
 	dev_command(&be->dev, element, request ? request : small, size);
 }
 
+static void more_later(struct backend *be, uint64_t delay_ns)
+{
+	loop_timer_set(be->more, delay_ns, 0);
+	be->soon_more = true;
+}
+
+static void say_it_waits(struct backend *be)
+{
+	if (!be->said_it_waits)
+		log_warn("the guest sends more than %" PRIu32 " commands a second, and has to wait (--max-commands)",
+			 be->rate.per_second);
+	be->said_it_waits = true;
+}
+
+/*
+ * Not for ever, though a guest can make more available as fast as they are served. What is
+ * left stays in the queue.
+ */
+static void serve_commands(void *data)
+{
+	struct backend *be = data;
+	const bool waited = be->waits;
+	struct vq_element *element;
+	unsigned int turn;
+
+	be->soon_more = be->waits = false;
+	if (!be->vu || !vu_is_started(be->vu))
+		return;
+	for (turn = 0; turn < TURN; turn++) {
+		const uint64_t now = op_now_ns(be), wait = rate_wait(&be->rate, now);
+
+		if (wait) {
+			be->waits = true;
+			more_later(be, wait);
+			break;
+		}
+		if (vq_pop(vu_queue(be->vu, VIRTIO_BUFSHARE_QUEUE_CONTROL), &element) < 0)
+			break;
+		if (waited)
+			say_it_waits(be);
+		rate_count(&be->rate, now);
+		serve(be, element);
+	}
+	if (turn == TURN)
+		more_later(be, 0);
+	flush(be);
+}
+
 static void vu_kicked(void *data, unsigned int index)
 {
 	struct backend *be = data;
-	struct vq_element *element;
 
-	if (index == VIRTIO_BUFSHARE_QUEUE_CONTROL)
-		while (vq_pop(vu_queue(be->vu, index), &element) == 0)
-			serve(be, element);
-	flush(be);
+	if (index == VIRTIO_BUFSHARE_QUEUE_CONTROL && !be->soon_more)
+		serve_commands(be);
+	else
+		flush(be);
 }
 
 static void vu_was_started(void *data, int how)
@@ -411,6 +466,9 @@ int backend_new(struct loop *loop, const struct backend_config *config, int cons
 	_cleanup_(cleanup_backend) struct backend *be = calloc(1, sizeof(*be));
 	struct consumers_config cc = {
 		.max = config->max_consumers,
+		.max_per_user = config->max_consumers_per_user,
+		.max_messages = config->max_messages,
+		.hello_timeout_ns = config->hello_timeout_ns,
 		.release_timeout_ns = config->release_timeout_ns,
 		.access = config->access,
 	};
@@ -451,7 +509,10 @@ int backend_new(struct loop *loop, const struct backend_config *config, int cons
 	if (r < 0)
 		return r;
 
+	be->rate.per_second = le32toh(be->config.device.max_commands);
 	r = loop_add_timer(loop, flush, be, &be->soon);
+	if (r == 0)
+		r = loop_add_timer(loop, serve_commands, be, &be->more);
 	if (r == 0)
 		r = loop_add_timer(loop, tick, be, &be->tick);
 	if (r == 0)
@@ -482,6 +543,7 @@ struct backend *backend_free(struct backend *be)
 	export_thread_free(be->thread);
 	exporter_close(&be->exporter);
 	loop_source_remove(be->soon);
+	loop_source_remove(be->more);
 	loop_source_remove(be->tick);
 	free(be->own_saved);
 	free(be);

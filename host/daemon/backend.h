@@ -19,6 +19,9 @@ struct backend_config {
 	struct virtio_bufshare_config device; /* as the guest sees it */
 	int export_mode; /* enum export_mode */
 	unsigned int max_consumers;
+	unsigned int max_consumers_per_user; /* 0: as many as there can be */
+	unsigned int max_messages; /* of a consumer in a second, 0: without limit */
+	uint64_t hello_timeout_ns; /* how long a consumer can say nothing, 0: without limit */
 	uint64_t release_timeout_ns; /* how long a consumer can hold an update, 0: without limit */
 	struct access_rules access; /* of consumers */
 	/* The VMM closed the connection; reason as in vu_ops. */

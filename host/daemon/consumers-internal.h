@@ -14,6 +14,7 @@
 #include <stdbool.h>
 
 #include "host/daemon/consumers.h"
+#include "host/daemon/rate.h"
 #include "host/ipc-io.h"
 
 /* Answers that wait for one consumer to read, beyond which it is not listened to. */
@@ -72,6 +73,10 @@ struct consumer {
 	TAILQ_HEAD(, out) line;
 	struct consumers *all;
 	struct loop_source *source;
+	struct loop_source *pause; /* until it says HELLO; until it is listened to again */
+	struct rate rate; /* of its messages */
+	bool pausing; /* it sent more than it may */
+	bool waited, said_it_waits;
 	struct loop_source *retry; /* what is missing is not room in the socket */
 	uint32_t events; /* of source */
 	bool retrying;
@@ -147,6 +152,9 @@ int consumer_send_now(struct consumer *c, const void *message, size_t size, int 
 
 /* Nothing can be sent, for the reason r. */
 void consumer_failed(struct consumer *c, int r);
+
+/* What is said, in either direction, with --trace. */
+void consumer_trace(const struct consumer *c, const char *what, const void *message, size_t size);
 
 /* Takes it out of the line; it need not be there. */
 void consumer_unqueue(struct consumer *c, struct out *out);

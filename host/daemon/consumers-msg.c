@@ -53,6 +53,8 @@ static int msg_hello(struct consumer *c, const union ipc_message *msg, size_t si
 	memcpy(c->program, m->program, sizeof(c->program));
 	c->caps = le64toh(m->caps) & grantable(c);
 	c->welcome = true;
+	if (!c->pausing)
+		loop_timer_stop(c->pause);
 	log_debug("consumer %s is here", c->program);
 
 	ipc_header(&w, BUFSHARE_IPC_WELCOME, sizeof(w));

@@ -4,11 +4,13 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/cleanup.h"
 #include "host/daemon/consumers-internal.h"
+#include "host/daemon/log.h"
 
 #define RETRY_NS 100000000ull
 
@@ -18,10 +20,23 @@ static bool passes(int r)
 	return r == -ETOOMANYREFS || r == -ENOBUFS || r == -ENOMEM;
 }
 
+void consumer_trace(const struct consumer *c, const char *what, const void *message, size_t size)
+{
+	char text[128];
+
+	if (!log_enabled(LOG_LEVEL_TRACE))
+		return;
+	snprintf(text, sizeof(text), "%s consumer %s (process %d)", what,
+		 c->program[0] ? c->program : "(unnamed)", (int)c->peer.pid);
+	log_trace(text, message, size);
+}
+
 int consumer_send_now(struct consumer *c, const void *message, size_t size, int fd)
 {
 	int r = ipc_send(c->sock, message, size, fd);
 
+	if (r == 0)
+		consumer_trace(c, fd < 0 ? "to" : "with a descriptor, to", message, size);
 	if (passes(r)) {
 		/* The socket itself may have room, so its events would not tell. */
 		c->retrying = true;

@@ -109,7 +109,7 @@ void consumer_listen(struct consumer *c)
 {
 	uint32_t events = 0;
 
-	if (!has_answers_enough(c))
+	if (!has_answers_enough(c) && !c->pausing)
 		events |= EPOLLIN;
 	if (!TAILQ_EMPTY(&c->line) && !c->retrying && !c->deaf)
 		events |= EPOLLOUT;
@@ -137,6 +137,7 @@ static void consumer_free(struct consumer *c)
 	consumer_drop_answers(c);
 	loop_source_remove(c->source);
 	loop_source_remove(c->retry);
+	loop_source_remove(c->pause);
 	close(c->sock);
 	free(c);
 }
@@ -182,6 +183,38 @@ static void refuse(struct consumer *c, int r, uint32_t type)
 		consumer_doom(c, "it sent what it must not");
 }
 
+/* ---- how much one may say, and how soon ---- */
+
+static uint64_t now_ns(const struct consumer *c)
+{
+	struct dev *dev = c->all->dev;
+
+	return dev->ops->now_ns(dev->data);
+}
+
+/* It is not listened to for a while. What it said before it left is read at once. */
+static bool must_wait(struct consumer *c)
+{
+	uint64_t wait = c->deaf ? 0 : rate_wait(&c->rate, now_ns(c));
+
+	if (!wait)
+		return false;
+	c->pausing = true;
+	loop_timer_set(c->pause, wait, 0);
+	consumer_listen(c);
+	return true;
+}
+
+static void count_message(struct consumer *c)
+{
+	rate_count(&c->rate, now_ns(c));
+	if (c->waited && !c->said_it_waits) {
+		log_warn("consumer %s sends more than %u messages a second, and has to wait (--max-messages)",
+			 c->program[0] ? c->program : "(unnamed)", c->rate.per_second);
+		c->said_it_waits = true;
+	}
+}
+
 /* What a message costs, of all that is done for one consumer at a time. */
 static int cost(uint32_t type)
 {
@@ -205,7 +238,7 @@ static bool readable(struct consumer *c)
 	for (turn = 0; turn < TURN && !c->doomed; turn += cost(type)) {
 		_cleanup_close_ int fd = -1;
 
-		if (has_answers_enough(c))
+		if (has_answers_enough(c) || must_wait(c))
 			return false;
 		r = ipc_recv(c->sock, &msg, &fd);
 		if (r == -EAGAIN)
@@ -214,6 +247,9 @@ static bool readable(struct consumer *c)
 			consumer_doom(c, "it closed the connection");
 			return true;
 		}
+		count_message(c);
+		if (r >= 0)
+			consumer_trace(c, "from", &msg, (size_t)r);
 		type = r < 0 ? 0 : le32toh(msg.hdr.type);
 		if (r >= 0)
 			r = fd < 0 ? consumer_message(c, &msg, (size_t)r) : -EPROTO;
@@ -221,6 +257,33 @@ static bool readable(struct consumer *c)
 			refuse(c, r, type);
 	}
 	return false;
+}
+
+static void no_hello(struct consumer *c)
+{
+	struct bufshare_ipc_error m;
+
+	make_error(&m, ETIMEDOUT, BUFSHARE_IPC_HELLO, "no HELLO came in time (--hello-timeout)");
+	consumer_answer(c, &m, sizeof(m), -1);
+	consumer_doom(c, "it did not say HELLO in time (--hello-timeout)");
+}
+
+static void pause_is_over(void *data)
+{
+	struct consumer *c = data;
+
+	if (c->doomed)
+		return;
+	if (!c->pausing) {
+		no_hello(c);
+		return;
+	}
+	c->pausing = false;
+	c->waited = true;
+	readable(c);
+	c->waited = false;
+	if (!c->doomed)
+		consumer_listen(c);
 }
 
 static void event(void *data, uint32_t events)
@@ -268,6 +331,7 @@ static void cleanup_consumer(struct consumer **c)
 		return;
 	loop_source_remove((*c)->source);
 	loop_source_remove((*c)->retry);
+	loop_source_remove((*c)->pause);
 	free(*c);
 }
 
@@ -281,9 +345,14 @@ static int consumer_new(struct consumers *cs, int sock, const struct access_peer
 	r = loop_add_fd(cs->loop, sock, EPOLLIN, event, c, &c->source);
 	if (r == 0)
 		r = loop_add_timer(cs->loop, retry, c, &c->retry);
+	if (r == 0)
+		r = loop_add_timer(cs->loop, pause_is_over, c, &c->pause);
+	if (r == 0 && cs->config.hello_timeout_ns)
+		r = loop_timer_set(c->pause, cs->config.hello_timeout_ns, 0);
 	if (r < 0)
 		return r;
 	c->all = cs;
+	c->rate.per_second = cs->config.max_messages;
 	c->sock = sock;
 	c->events = EPOLLIN;
 	c->peer = *peer;
@@ -299,6 +368,17 @@ static int consumer_new(struct consumers *cs, int sock, const struct access_peer
 	return 0;
 }
 
+/* Those that said nothing so far, too. */
+static unsigned int count_of(const struct consumers *cs, uid_t uid)
+{
+	const struct consumer *c;
+	unsigned int n = 0;
+
+	LIST_FOREACH(c, &cs->list, link)
+		n += c->peer.uid == uid;
+	return n;
+}
+
 int consumers_accept(struct consumers *cs, int sock)
 {
 	_cleanup_close_ int fd = sock;
@@ -309,6 +389,10 @@ int consumers_accept(struct consumers *cs, int sock)
 	if (r < 0) {
 		turn_away(fd, EACCES, "this user may not see any buffer (--allow-uid, --allow-gid)");
 		return r;
+	}
+	if (cs->config.max_per_user && count_of(cs, peer.uid) >= cs->config.max_per_user) {
+		turn_away(fd, ENOSPC, "this user has as many consumers as one may (--max-consumers-per-user)");
+		return -ENOSPC;
 	}
 	if (cs->num >= cs->config.max) {
 		turn_away(fd, ENOSPC, "the daemon serves as many consumers as it may (--max-consumers)");

@@ -18,6 +18,9 @@ struct consumers;
 struct consumers_config {
 	const struct virtio_bufshare_config *device; /* borrowed */
 	unsigned int max; /* consumers at the same time */
+	unsigned int max_per_user; /* 0: as many */
+	unsigned int max_messages; /* of one in a second, 0: without limit */
+	uint64_t hello_timeout_ns; /* how long one can say nothing, 0: without limit */
 	uint64_t release_timeout_ns; /* how long an update can be held, 0: without limit */
 	struct access_rules access;
 };

@@ -33,7 +33,11 @@ enum option_id {
 	OPT_MAX_RANGES,
 	OPT_MAX_PROPERTIES,
 	OPT_MAX_PROPERTIES_SIZE,
+	OPT_MAX_COMMANDS,
 	OPT_MAX_CONSUMERS,
+	OPT_MAX_PER_USER,
+	OPT_MAX_MESSAGES,
+	OPT_HELLO_TIMEOUT,
 	OPT_CONSUMER_MODE,
 	OPT_ALLOW_UID,
 	OPT_ALLOW_GID,
@@ -64,7 +68,11 @@ static const struct option long_options[] = {
 	{ "max-ranges", required_argument, NULL, OPT_MAX_RANGES },
 	{ "max-properties", required_argument, NULL, OPT_MAX_PROPERTIES },
 	{ "max-properties-size", required_argument, NULL, OPT_MAX_PROPERTIES_SIZE },
+	{ "max-commands", required_argument, NULL, OPT_MAX_COMMANDS },
 	{ "max-consumers", required_argument, NULL, OPT_MAX_CONSUMERS },
+	{ "max-consumers-per-user", required_argument, NULL, OPT_MAX_PER_USER },
+	{ "max-messages", required_argument, NULL, OPT_MAX_MESSAGES },
+	{ "hello-timeout", required_argument, NULL, OPT_HELLO_TIMEOUT },
 	{ "consumer-mode", required_argument, NULL, OPT_CONSUMER_MODE },
 	{ "allow-uid", required_argument, NULL, OPT_ALLOW_UID },
 	{ "allow-gid", required_argument, NULL, OPT_ALLOW_GID },
@@ -99,7 +107,12 @@ static void help(void)
 	     "  --max-ranges=N          of one buffer (262144)\n"
 	     "  --max-properties=N      of one buffer (64)\n"
 	     "  --max-properties-size=N bytes, of all of one buffer (3072)\n"
+	     "  --max-commands=N        of the guest in a second, 0: without limit (200000)\n"
 	     "  --max-consumers=N       connected at a time (16)\n"
+	     "  --max-consumers-per-user=N\n"
+	     "                          of these (if others are let in, three quarters)\n"
+	     "  --max-messages=N        of a consumer in a second, 0: without limit (200000)\n"
+	     "  --hello-timeout=TIME    a consumer can say nothing, 0: for ever (10s)\n"
 	     "  --consumer-mode=MODE    of the consumers' socket, octal (0600)\n"
 	     "  --allow-uid=USER[:RIGHTS[:APPLICATION]]\n"
 	     "  --allow-gid=GROUP[:RIGHTS[:APPLICATION]]\n"
@@ -110,7 +123,7 @@ static void help(void)
 	     "  --linger=SECONDS        for which SIGTERM waits for the VMM to end first (5)\n"
 	     "  --sandbox=auto|off      give up what the program has no need of (auto)\n"
 	     "  --log-level=LEVEL       err, warn, info (default) or debug\n"
-	     "  --trace                 log all that the VMM and the guest say, too\n"
+	     "  --trace                 log all that the VMM, the guest and consumers say, too\n"
 	     "  --help, --version\n"
 	     "\n"
 	     "Start it before the VMM, and stop it after. See vhost-user-bufshare(1).");
@@ -121,6 +134,11 @@ static int usage(const char *option, const char *value, const char *want)
 	log_err("--%s=%s: not %s (see --help)", option, value, want);
 	return 2;
 }
+
+/* A nanosecond for each. */
+#define MAX_RATE 1000000000
+
+#define MAX_CONSUMERS 1024
 
 static bool parse_number(const char *s, uint64_t max, uint64_t *value)
 {
@@ -271,11 +289,24 @@ static bool parse_subsystem(const char *s, struct virtio_bufshare_config *device
 	return true;
 }
 
+/* As the options below; 0: without limit. */
+static int parse_rate(const char *name, const char *arg, unsigned int *rate)
+{
+	uint64_t n = 0;
+
+	if (strcmp(arg, "0") != 0 && !parse_number(arg, MAX_RATE, &n))
+		return usage(name, arg, "a number up to 1000000000");
+	*rate = (unsigned int)n;
+	return -1;
+}
+
 /* What describes the device; -1: done, 0: not such an option, 2: a usage error. */
 static int device_option(int id, const char *name, const char *arg, struct options *o)
 {
 	struct virtio_bufshare_config *device = &o->backend.device;
+	unsigned int rate = le32toh(device->max_commands);
 	uint64_t n;
+	int r;
 
 	switch (id) {
 	case OPT_LABEL:
@@ -318,6 +349,10 @@ static int device_option(int id, const char *name, const char *arg, struct optio
 			return usage(name, arg, "a size up to 3072");
 		device->max_properties_size = htole32((uint32_t)n);
 		return -1;
+	case OPT_MAX_COMMANDS:
+		r = parse_rate(name, arg, &rate);
+		device->max_commands = htole32(rate);
+		return r;
 	default:
 		return 0;
 	}
@@ -331,10 +366,20 @@ static int consumer_option(int id, const char *name, const char *arg, struct opt
 
 	switch (id) {
 	case OPT_MAX_CONSUMERS:
-		if (!parse_number(arg, 1024, &n))
+		if (!parse_number(arg, MAX_CONSUMERS, &n))
 			return usage(name, arg, "a number up to 1024");
 		o->backend.max_consumers = (unsigned int)n;
 		return -1;
+	case OPT_MAX_PER_USER:
+		if (!parse_number(arg, MAX_CONSUMERS, &n))
+			return usage(name, arg, "a number up to 1024");
+		o->backend.max_consumers_per_user = (unsigned int)n;
+		return -1;
+	case OPT_MAX_MESSAGES:
+		return parse_rate(name, arg, &o->backend.max_messages);
+	case OPT_HELLO_TIMEOUT:
+		return parse_duration(arg, &o->backend.hello_timeout_ns) ? -1 :
+			usage(name, arg, "a number of seconds up to 3600, or of milliseconds as 500ms");
 	case OPT_CONSUMER_MODE:
 		return parse_mode(arg, &o->consumer_mode) ? -1 :
 			usage(name, arg, "an octal number up to 0777");
@@ -351,6 +396,19 @@ static int consumer_option(int id, const char *name, const char *arg, struct opt
 	default:
 		return 0;
 	}
+}
+
+/* What the protocol of VMMs asks for, and how far each limit can be set. */
+static void print_capabilities(void)
+{
+	printf("{\"type\":\"bufshare\",\"features\":[\"copy\",\"udmabuf\",\"memfd\"],"
+	       "\"limits\":{\"max-buffers\":%u,\"max-buffer-size\":%llu,\"max-total-size\":%llu,"
+	       "\"max-ranges\":%u,\"max-properties\":%u,\"max-properties-size\":%u,"
+	       "\"max-commands\":%u,\"max-consumers\":%u,\"max-messages\":%u}}\n",
+	       VIRTIO_BUFSHARE_MAX_BUFFERS, VIRTIO_BUFSHARE_MAX_BUFFER_SIZE,
+	       (unsigned long long)INT64_MAX, VIRTIO_BUFSHARE_MAX_RANGES,
+	       VIRTIO_BUFSHARE_MAX_PROPERTIES, VIRTIO_BUFSHARE_MAX_PROPERTIES_SIZE, MAX_RATE,
+	       MAX_CONSUMERS, MAX_RATE);
 }
 
 static int program_option(int id, const char *name, const char *arg, struct options *o)
@@ -409,7 +467,7 @@ static int program_option(int id, const char *name, const char *arg, struct opti
 		log_set_level(LOG_LEVEL_TRACE);
 		return -1;
 	case OPT_CAPABILITIES:
-		puts("{\"type\":\"bufshare\",\"features\":[\"copy\",\"udmabuf\",\"memfd\"]}");
+		print_capabilities();
 		return 0;
 	case OPT_HELP:
 		help();
@@ -436,6 +494,13 @@ static void check_reach(const struct options *o)
 		}
 }
 
+/* No user takes all there are, unless there is but one. */
+static void leave_some_for_others(struct backend_config *b)
+{
+	if (!b->max_consumers_per_user && b->access.n)
+		b->max_consumers_per_user = b->max_consumers - b->max_consumers / 4;
+}
+
 static void defaults(struct options *o)
 {
 	struct virtio_bufshare_config *device = &o->backend.device;
@@ -447,6 +512,8 @@ static void defaults(struct options *o)
 		.log_level = LOG_LEVEL_INFO,
 		.worker = { -1, -1, -1 },
 		.backend.max_consumers = 16,
+		.backend.max_messages = 200000,
+		.backend.hello_timeout_ns = 10000000000,
 		.backend.release_timeout_ns = 10000000000,
 	};
 	device->magic = htole32(VIRTIO_BUFSHARE_MAGIC);
@@ -459,6 +526,7 @@ static void defaults(struct options *o)
 	device->max_properties = htole32(VIRTIO_BUFSHARE_MAX_PROPERTIES);
 	device->max_properties_size = htole32(VIRTIO_BUFSHARE_MAX_PROPERTIES_SIZE);
 	device->max_damage = htole32(VIRTIO_BUFSHARE_MAX_DAMAGE);
+	device->max_commands = htole32(200000);
 }
 
 int options_parse(int argc, char **argv, struct options *o)
@@ -498,5 +566,6 @@ int options_parse(int argc, char **argv, struct options *o)
 		default_uuid(&o->backend.device);
 	if (o->consumer_path && o->worker.channel < 0)
 		check_reach(o);
+	leave_some_for_others(&o->backend);
 	return -1;
 }

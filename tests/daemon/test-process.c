@@ -25,6 +25,7 @@
 #include "common/fd-leak.h"
 #include "daemon/fake-frontend.h"
 #include "daemon/process.h"
+#include "host/ipc-io.h"
 
 static struct process one, two;
 
@@ -183,13 +184,33 @@ static void test_sighup(void **state)
 	assert_exited(process_kill(&one, SIGTERM), 0);
 }
 
+/* A consumer that says HELLO and waits for the answer. */
+static void consume(void)
+{
+	_cleanup_close_ int sock = process_connect(process_path("s.consumers"), SOCK_SEQPACKET);
+	struct bufshare_ipc_hello hello = {
+		.magic = htole32(BUFSHARE_IPC_MAGIC),
+		.version = htole32(BUFSHARE_IPC_VERSION),
+		.program = "tracer",
+	};
+	struct bufshare_ipc_welcome welcome;
+
+	ipc_header(&hello, BUFSHARE_IPC_HELLO, sizeof(hello));
+	assert_int_equal(ipc_send(sock, &hello, sizeof(hello), -1), 0);
+	assert_int_equal(recv(sock, &welcome, sizeof(welcome), 0), sizeof(welcome));
+}
+
 static void test_trace(void **state)
 {
 	process_start(&one, -1, socket_option(), "--trace", NULL);
 	serve_a_vm(process_connect(process_path("s"), SOCK_STREAM));
+	consume();
 	process_says(&one, "<7>vhost-user: the reply, 8 bytes: ");
 	process_says(&one, "<7>the guest's command, 32 bytes: 01 00 00 00 00");
 	process_says(&one, "<7>the answer to the guest, 24 bytes: 00 00 00 00");
+	process_says(&one, "<7>from consumer (unnamed) (process ");
+	process_says(&one, ", 88 bytes: 01 00 00 00 ");
+	process_says(&one, "<7>to consumer tracer (process ");
 	assert_int_equal(kill(one.pid, SIGHUP), 0);
 	process_says(&one, "the log has less now");
 	assert_exited(process_kill(&one, SIGTERM), 0);

@@ -85,6 +85,7 @@
  * @max_properties_size: bytes of the property block with all of them
  * @max_damage: rectangles of one update
  * @offer_region_size: bytes of shared memory region 1, for offers; zero without CAP_OFFERS
+ * @max_commands: in a second, beyond which they wait in the queue; zero: without limit
  * @reserved: zero
  */
 struct virtio_bufshare_config {
@@ -104,7 +105,8 @@ struct virtio_bufshare_config {
 	__le32 max_properties_size;
 	__le32 max_damage;
 	__le64 offer_region_size;
-	__u8 reserved[48];
+	__le32 max_commands;
+	__u8 reserved[44];
 };
 
 /* Commands: virtio_bufshare_request.type. */
