@@ -113,9 +113,9 @@ static void show_buffer_locked(struct seq_file *m, const struct bufshare_buffer 
 	seq_printf(m, "%llu pid=%d state=%s size=%llu ranges=%u path=%s consumers=%u seq=%llu sent=%llu released=%llu waiting=%u syncobjs=%u application=%.*s uuid=%pUb\n",
 		   buf->id, buf->file ? bufshare_compat_pid(buf->file->drm_file) : 0,
 		   buf->kept ? "kept" : state_names[buf->state], buf->size, buf->num_ranges,
-		   path_name(buf->path), buf->consumers, buf->seq, buf->sent, buf->released, buf->num_waiting,
-		   buf->num_releases, VIRTIO_BUFSHARE_APPLICATION_SIZE, buf->application,
-		   &buf->uuid);
+		   path_name(buf->path), buf->consumers, buf->seq, buf->sent, buf->released,
+		   buf->num_waiting, buf->num_releases, VIRTIO_BUFSHARE_APPLICATION_SIZE,
+		   buf->application, &buf->uuid);
 }
 
 /* Also those that no program has any more, while the host may still have them. */
