@@ -141,6 +141,8 @@ static int copy_props(struct bufshare_buffer *buf, const char *props, size_t siz
 {
 	char *block;
 
+	if (!size)
+		return 0;
 	block = kmalloc(BUFSHARE_PROPS_ROOM, GFP_KERNEL);
 	if (!block)
 		return -ENOMEM;

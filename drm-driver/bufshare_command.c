@@ -22,12 +22,14 @@ struct bufshare_request *bufshare_command_register(struct bufshare_buffer *buf, 
 {
 	struct bufshare_device *bdev = buf->bdev;
 	size_t ranges_size = array_size(buf->num_ranges, sizeof(struct virtio_bufshare_range));
+	bool again = flags & VIRTIO_BUFSHARE_REGISTER_AGAIN;
+	size_t props_room = again ? VIRTIO_BUFSHARE_MAX_PROPERTIES_SIZE : buf->props_size;
 	struct virtio_bufshare_register *cmd;
 	struct bufshare_request *req;
 	int n;
 
 	req = bufshare_request_new(bdev, VIRTIO_BUFSHARE_CMD_REGISTER,
-				   sizeof(*cmd) + ranges_size + VIRTIO_BUFSHARE_MAX_PROPERTIES_SIZE,
+				   sizeof(*cmd) + ranges_size + props_room,
 				   sizeof(struct virtio_bufshare_register_response),
 				   sizeof(struct virtio_bufshare_register_response));
 	if (!req)
@@ -48,6 +50,7 @@ struct bufshare_request *bufshare_command_register(struct bufshare_buffer *buf, 
 	cmd->num_ranges = cpu_to_le32(buf->num_ranges);
 	memcpy(cmd->application, buf->application, sizeof(cmd->application));
 
+	/* Only of a buffer that is known already do they change. */
 	spin_lock(&bdev->lock);
 	cmd->seq = cpu_to_le64(buf->sent);
 	cmd->properties_size = cpu_to_le32(buf->props_size);

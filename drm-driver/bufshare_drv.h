@@ -379,6 +379,7 @@ struct bufshare_buffer {
  * @scratch: memory that @answered needs, freed with the request
  * @queued: in the backlog, where it can be withdrawn
  * @keep: it is never withdrawn
+ * @apart: command and answer have memory of their own
  * @urgent: part of the recovery, not held up by it
  * @retry: sent once more when a restart got in its way
  * @retried: it was
@@ -414,6 +415,7 @@ struct bufshare_request {
 	void *scratch;
 	bool queued;
 	bool keep;
+	bool apart;
 	bool urgent;
 	bool retry;
 	bool retried;

@@ -5,12 +5,16 @@
  * It owns what the device reads and writes, and lives until the queue gives it back or the
  * device is reset, whoever waited for it.
  */
+#include <linux/dma-mapping.h>
 #include <linux/jiffies.h>
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
 
 #include "bufshare_drv.h"
 #include "bufshare_trace.h"
+
+/* Commands and answers of at most so many bytes need no memory of their own. */
+#define BUFSHARE_SMALL 512
 
 unsigned int bufshare_timeout_ms = 10000;
 
@@ -145,18 +149,28 @@ static void *alloc_command(struct bufshare_device *bdev, size_t size)
 	return alloc_large_pieces(size, order);
 }
 
-/**
- * bufshare_request_new - make a request
- * @bdev: the device
- * @type: enum virtio_bufshare_command
- * @cmd_size: bytes of the command, which is zeroed but for its type
- * @resp_size: bytes of the longest answer
- * @resp_min: bytes of the shortest answer that says OK
- */
-struct bufshare_request *bufshare_request_new(struct bufshare_device *bdev, u32 type,
-					      size_t cmd_size, u32 resp_size, u32 resp_min)
+/* Command and answer behind the request, each on cache lines of its own. */
+static struct bufshare_request *alloc_small(size_t cmd_size, u32 resp_size)
 {
-	struct virtio_bufshare_request *hdr;
+	size_t align = max_t(size_t, dma_get_cache_alignment(), sizeof(u64));
+	struct bufshare_request *req;
+	size_t cmd, resp;
+
+	cmd = ALIGN(struct_size(req, cmd_sg, 1), align);
+	resp = ALIGN(cmd + cmd_size, align);
+	req = kzalloc(ALIGN(resp + resp_size, align), GFP_KERNEL);
+	if (!req)
+		return NULL;
+
+	req->cmd = (void *)req + cmd;
+	req->resp = (void *)req + resp;
+	req->num_sg = 1;
+	return req;
+}
+
+static struct bufshare_request *alloc_large(struct bufshare_device *bdev, size_t cmd_size,
+					    u32 resp_size)
+{
 	struct bufshare_request *req;
 	unsigned int n;
 	void *cmd;
@@ -174,19 +188,9 @@ struct bufshare_request *bufshare_request_new(struct bufshare_device *bdev, u32 
 	if (!req->resp)
 		goto err_free_req;
 
-	kref_init(&req->ref);
-	INIT_LIST_HEAD(&req->link);
-	INIT_LIST_HEAD(&req->batch);
-	init_completion(&req->done);
-	req->bdev = bdev;
-	req->type = type;
+	req->apart = true;
 	req->cmd = cmd;
-	req->cmd_size = cmd_size;
-	req->resp_size = resp_size;
-	req->resp_min = resp_min;
 	req->num_sg = n;
-	hdr = cmd;
-	hdr->type = cpu_to_le32(type);
 	return req;
 
 err_free_req:
@@ -194,6 +198,41 @@ err_free_req:
 err_free_cmd:
 	kvfree(cmd);
 	return NULL;
+}
+
+/**
+ * bufshare_request_new - make a request
+ * @bdev: the device
+ * @type: enum virtio_bufshare_command
+ * @cmd_size: bytes of the command, which is zeroed but for its type
+ * @resp_size: bytes of the longest answer
+ * @resp_min: bytes of the shortest answer that says OK
+ */
+struct bufshare_request *bufshare_request_new(struct bufshare_device *bdev, u32 type,
+					      size_t cmd_size, u32 resp_size, u32 resp_min)
+{
+	struct virtio_bufshare_request *hdr;
+	struct bufshare_request *req;
+
+	if (cmd_size <= BUFSHARE_SMALL && resp_size <= BUFSHARE_SMALL)
+		req = alloc_small(cmd_size, resp_size);
+	else
+		req = alloc_large(bdev, cmd_size, resp_size);
+	if (!req)
+		return NULL;
+
+	kref_init(&req->ref);
+	INIT_LIST_HEAD(&req->link);
+	INIT_LIST_HEAD(&req->batch);
+	init_completion(&req->done);
+	req->bdev = bdev;
+	req->type = type;
+	req->cmd_size = cmd_size;
+	req->resp_size = resp_size;
+	req->resp_min = resp_min;
+	hdr = req->cmd;
+	hdr->type = cpu_to_le32(type);
+	return req;
 }
 
 /* As new, but for the command. Nobody has a reference. */
@@ -229,8 +268,10 @@ static void request_release(struct kref *ref)
 	if (req->type == VIRTIO_BUFSHARE_CMD_UPDATE && bufshare_cycle_recycle(req))
 		return;
 	kfree(req->scratch);
-	kvfree(req->cmd);
-	kfree(req->resp);
+	if (req->apart) {
+		kvfree(req->cmd);
+		kfree(req->resp);
+	}
 	kvfree(req);
 }
 
