@@ -68,7 +68,8 @@ const struct verb verbs[] = {
 	  OPTIONS({ 'a', "application", "PATTERN", "of which buffers (*)", OPTION_HOST },
 		  { 'F', "format", "FORMAT", "print that: %e event, %b buffer, %s seq, %{KEY} ..." },
 		  { 'n', "count", "N", "end after that many" },
-		  { 'i', "idle-timeout", "SECONDS", "end when nothing came for that long" }),
+		  { 'i', "idle-timeout", "SECONDS", "end when nothing came for that long" },
+		  { 's', "seconds", "N", "look at the buffers so often (0.1)", OPTION_GUEST }),
 	  cmd_monitor, cmd_monitor },
 
 	{ "top", "", "show how often buffers are updated, as it goes on", OPTIONS(RATES_OPTIONS),
