@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: MIT
 #
 # The manual pages: mandoc finds nothing to say, each is installed, titled as its file is
-# named, refers only to pages that exist, and each function it names has one synopsis.
+# named, refers only to pages that exist, and each function it names has one synopsis. A
+# page of functions has all sections, describes each of them, and has the errors of their
+# comments in the headers.
 set -eu
 
 # shellcheck disable=SC2154 # the test environment sets it
@@ -58,6 +60,55 @@ done
 for function in $(named); do
 	synopses | grep -Fqx -- "$function" || fail "$function has no synopsis"
 done
+
+# Standard output: the functions whose synopsis is on a page.
+functions() { sed -n 's/^\.Fn \(bufshare_[a-z0-9_]*\) ".*/\1/p' "$1"; }
+
+# described PAGE FUNCTION: under DESCRIPTION.
+described() {
+	sed -n '/^\.Sh DESCRIPTION/,/^\.Sh RETURN/p' "$1" |
+		grep -Eq "^\.(It )?Fn $2( |\$)"
+}
+
+for page in "$man"/*.3; do
+	name=$(basename "$page")
+	for section in LIBRARY SYNOPSIS DESCRIPTION 'RETURN VALUES' EXAMPLES ERRORS 'SEE ALSO'; do
+		grep -Fqx -- ".Sh $section" "$page" || fail "$name has no section $section"
+	done
+	for function in $(functions "$page"); do
+		described "$page" "$function" || fail "$name does not describe $function"
+	done
+done
+
+# Standard output: "FUNCTION ERROR" for each error of the comment before its declaration.
+promises() {
+	awk 'FNR == 1 { comment = ""; inside = 0 }
+		/^\/\*/ { comment = ""; inside = 1 }
+		inside { comment = comment " " $0; if (/\*\//) inside = 0; next }
+		/^$/ { comment = "" }
+		match($0, /bufshare_[a-z0-9_]*\(/) {
+			name = substr($0, RSTART, RLENGTH - 1)
+			text = comment
+			while (match(text, /-E[A-Z0-9]+/)) {
+				print name, substr(text, RSTART + 1, RLENGTH - 1)
+				text = substr(text, RSTART + RLENGTH)
+			}
+		}' "$srcdir"/include/bufshare*.h | sort -u
+}
+
+promises >promises.$$
+trap 'rm -f promises.$$' EXIT
+while read -r function error; do
+	page=$(grep -l "^\.Fn $function \"" "$man"/*.3) || continue # check-symbols.sh says so
+	case $page in
+	*host*) library=$man/libbufshare-host.3 ;;
+	*) library=$man/libbufshare.3 ;;
+	esac
+	grep -Eq "Er $error( |\$)" "$page" "$library" ||
+		fail "$(basename "$page"): $function can fail with $error, which is not there"
+done <promises.$$
+# as many as there are, or nearly: what finds none proves nothing
+[ "$(wc -l <promises.$$)" -gt 100 ] || fail "the headers say no errors"
 
 if [ "${MANDOC:-:}" = : ]; then
 	[ "$failed" -eq 0 ] || exit 1
