@@ -142,19 +142,20 @@ BUFSHARE_EXPORT int bufshare_buffer_import(struct bufshare_device *dev, int dmab
 	r = device_check_open(dev);
 	if (r < 0)
 		return r;
-	size = lseek(dmabuf_fd, 0, SEEK_END);
-	if (size <= 0)
-		return -EINVAL; /* not a dma-buf */
 
 	b = buffer_alloc(dev);
 	if (!b)
 		return -ENOMEM;
-	b->size = (uint64_t)size;
 	r = ioctl_import(dev, dmabuf_fd, &handle);
 	if (r == 0)
 		r = share_handle(b, handle);
 	if (r < 0)
 		return r;
+	/* Now that it is a dma-buf: of a file this would move the position. */
+	size = lseek(dmabuf_fd, 0, SEEK_END);
+	if (size <= 0)
+		return -EINVAL;
+	b->size = (uint64_t)size;
 
 	*buf = steal_ptr(&b);
 	return 0;
@@ -202,6 +203,8 @@ BUFSHARE_EXPORT int bufshare_buffer_map(struct bufshare_buffer *buf, void **addr
 	if (!buf || !addr)
 		return -EINVAL;
 	if (!buf->map) {
+		if (buf->size != (size_t)buf->size)
+			return -ENOMEM; /* larger than this process */
 		r = ioctl_map(buf->dev, buf->handle->handle, &offset);
 		if (r < 0)
 			return r;

@@ -157,6 +157,9 @@ static void test_import_wrong(void **state)
 	assert_int_equal(bufshare_buffer_import(g->dev, pipes[0], &buf), -EINVAL);
 	assert_int_equal(bufshare_buffer_import(g->dev, other, &buf), -EOPNOTSUPP);
 	assert_null(buf);
+	/* What is no dma-buf has a position, which stays. */
+	assert_int_equal(lseek(other, 0, SEEK_CUR), 0);
+	assert_int_equal(fake_count_handles(g->fake), 0);
 	close(pipes[0]);
 	close(pipes[1]);
 	close(other);
