@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What the parts of the fake driver share: the machine (fake-machine.c), the calls
- * (fake-ioctl.c) and the host behind it (fake-host.c).
+ * (fake-ioctl.c, fake-buffer.c) and the host behind it (fake-host.c).
  */
 #ifndef TESTS_FAKE_DRM_INTERNAL_H
 #define TESTS_FAKE_DRM_INTERNAL_H
@@ -18,6 +18,7 @@
 #define FAKE_MAX_FAULTS 16
 #define FAKE_MAX_SYNCOBJS 16
 #define FAKE_MAX_FENCES DRM_BUFSHARE_MAX_OUTSTANDING /* of one buffer */
+#define FAKE_NEWER_FLAG (1U << 31) /* what a newer driver may say */
 #define FAKE_NUM_CALLS 256 /* ioctl numbers */
 #define FAKE_PATH_MAX 256
 
@@ -118,12 +119,25 @@ void fake_files_reap(struct fake_device *dev);
 struct fake_object *fake_object_new(uint64_t size);
 void fake_object_put(struct fake_object *object);
 
+/* NULL: the file has no such handle. */
+struct fake_object *fake_handle_find(struct fake_file *file, uint32_t handle);
+
 /* Memory that the program has. */
 struct fake_object *fake_object_new_user(void *addr, uint64_t size);
 
 /* The fences of an update: checked as by the driver, and kept until it is released. */
 int fake_fences_check(struct fake_file *file, const struct drm_bufshare_update_entry *entry);
 void fake_fences_take(struct fake_buffer *buf, const struct drm_bufshare_update_entry *entry);
+
+/* The calls for what is registered (fake-buffer.c), each with its structure. */
+int fake_call_register(struct fake_file *file, void *data);
+int fake_call_unregister(struct fake_file *file, void *data);
+int fake_call_set_properties(struct fake_file *file, void *data);
+int fake_call_get_properties(struct fake_file *file, void *data);
+int fake_call_update(struct fake_file *file, void *data);
+int fake_call_info(struct fake_file *file, void *data);
+int fake_call_list(struct fake_file *file, void *data);
+int fake_call_reset(struct fake_file *file, void *data);
 
 int fake_syncobj_create(struct fake_file *file, void *data);
 int fake_syncobj_destroy(struct fake_file *file, void *data);

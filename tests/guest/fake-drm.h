@@ -40,6 +40,8 @@ struct fake_config {
 	uint64_t max_damage; /* 16 */
 	const char *driver_name; /* virtio-bufshare */
 	uint64_t no_features; /* DRM_BUFSHARE_FEATURE_* that driver or device lack; none */
+	bool older; /* a driver whose events end before their flags */
+	bool newer; /* one with flags, events and fields that nobody knows */
 	bool no_card; /* only a render node */
 	bool no_nodes; /* the driver has not made its nodes (yet) */
 };

@@ -85,17 +85,29 @@ static void send_bytes(const struct fake_file *file, const void *bytes, size_t s
 void fake_send_event(struct fake_file *file, uint32_t type, const struct fake_buffer *buf,
 		     uint64_t seq, uint32_t flags, uint32_t value)
 {
-	const struct drm_bufshare_event event = {
-		.base = { .type = type, .length = sizeof(event) },
-		.id = buf ? buf->id : 0,
-		.seq = seq,
-		.user_data = buf ? buf->user_data : 0,
-		.time_ns = 12345,
-		.flags = flags,
-		.value = value,
+	static const struct drm_event unknown = { .type = 0x800000ff, .length = sizeof(unknown) };
+	const struct fake_config *c = &file->dev->config;
+	struct {
+		struct drm_bufshare_event event;
+		uint64_t more;
+	} e = {
+		.event = {
+			.id = buf ? buf->id : 0,
+			.seq = seq,
+			.user_data = buf ? buf->user_data : 0,
+			.time_ns = 12345,
+			.flags = flags | (c->newer ? FAKE_NEWER_FLAG : 0),
+			.value = value,
+		},
+		.more = UINT64_MAX,
 	};
+	const size_t length = c->older ? offsetof(struct drm_bufshare_event, flags) :
+			      c->newer ? sizeof(e) : sizeof(e.event);
 
-	send_bytes(file, &event, sizeof(event));
+	e.event.base = (struct drm_event){ .type = type, .length = (uint32_t)length };
+	if (c->newer)
+		send_bytes(file, &unknown, sizeof(unknown));
+	send_bytes(file, &e, length);
 }
 
 void fake_send_raw(struct fake_device *dev, const void *bytes, size_t size)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * libbufshare: memory of the program, huge pages, and what a driver cannot do.
+ * libbufshare: memory of the program, and huge pages.
  */
 #include <errno.h>
 #include <string.h>
@@ -95,61 +95,6 @@ static void test_huge(void **state)
 	assert_int_equal(bufshare_buffer_new_with_flags(g->dev, 1, 0, NULL), -EINVAL);
 }
 
-/* A driver that knows no parameters has no features, and works. */
-static void test_oldest_driver(void **state)
-{
-	unsigned char *pages = pages_new(4096);
-	struct bufshare_device *dev;
-	struct bufshare_buffer *buf;
-	struct fake_device *fake;
-	int i;
-
-	fake = fake_device_add(&(struct fake_config){ .no_features = ~0ULL });
-	fake_fail_ioctl(fake, DRM_IOCTL_BUFSHARE_GET_PARAM, EINVAL, -1);
-	assert_int_equal(bufshare_device_new_from_label(NULL, &dev), 0);
-	assert_int_equal(bufshare_device_open(dev), 0);
-	for (i = BUFSHARE_FEATURE_HOST_PROPERTIES; i <= BUFSHARE_FEATURE_HUGE_PAGES; i++)
-		assert_int_equal(bufshare_device_has_feature(dev, i), 0);
-
-	assert_int_equal(bufshare_buffer_new_from_memory(dev, pages, 4096, &buf), -EOPNOTSUPP);
-	assert_int_equal(bufshare_buffer_new_with_flags(dev, 1, BUFSHARE_BUFFER_HUGE, &buf), 0);
-	assert_int_equal(bufshare_buffer_register(buf, "app"), 0);
-	assert_int_equal(bufshare_buffer_update(buf, NULL, 0, NULL), 0);
-	bufshare_buffer_unref(buf);
-	bufshare_device_unref(dev);
-	munmap(pages, 4096);
-}
-
-/* A newer driver has features that this library does not know; they do not disturb. */
-static void test_features(void **state)
-{
-	struct guest *g = *state;
-	struct bufshare_device *closed;
-
-	assert_int_equal(bufshare_device_has_feature(g->dev, BUFSHARE_FEATURE_HOST_PROPERTIES), 1);
-	assert_int_equal(bufshare_device_has_feature(g->dev, BUFSHARE_FEATURE_RECOVERY), 0);
-	assert_int_equal(bufshare_device_has_feature(g->dev, BUFSHARE_FEATURE_ZERO_COPY), 0);
-	assert_int_equal(bufshare_device_has_feature(g->dev, BUFSHARE_FEATURE_UUID_IMPORT), 0);
-	assert_int_equal(bufshare_device_has_feature(g->dev, BUFSHARE_FEATURE_OFFERS), 0);
-	assert_int_equal(bufshare_device_has_feature(g->dev, BUFSHARE_FEATURE_FENCES), 1);
-	assert_int_equal(bufshare_device_has_feature(g->dev, BUFSHARE_FEATURE_IMPORT), 1);
-	assert_int_equal(bufshare_device_has_feature(g->dev, BUFSHARE_FEATURE_USER_MEMORY), 1);
-	assert_int_equal(bufshare_device_has_feature(g->dev, BUFSHARE_FEATURE_HUGE_PAGES), 1);
-
-	assert_int_equal(bufshare_device_has_feature(NULL, BUFSHARE_FEATURE_FENCES), -EINVAL);
-	assert_int_equal(bufshare_device_has_feature(g->dev, 0), -EINVAL);
-	assert_int_equal(bufshare_device_has_feature(g->dev, -1), -EINVAL);
-	assert_int_equal(bufshare_device_has_feature(g->dev, BUFSHARE_FEATURE_HUGE_PAGES + 1), -EINVAL);
-	assert_int_equal(bufshare_device_new_from_label(NULL, &closed), 0);
-	assert_int_equal(bufshare_device_has_feature(closed, BUFSHARE_FEATURE_FENCES), -ENOTCONN);
-
-	/* Gone while it is asked. */
-	fake_fail_ioctl(g->fake, DRM_IOCTL_BUFSHARE_GET_PARAM, ENODEV, 1);
-	assert_int_equal(bufshare_device_open(closed), -ENODEV);
-	assert_int_equal(bufshare_device_get_fd(closed), -ENOTCONN);
-	bufshare_device_unref(closed);
-}
-
 static void test_info_imported(void **state)
 {
 	struct guest *g = *state;
@@ -172,8 +117,6 @@ int main(void)
 		guest_test(test_memory),
 		guest_test(test_memory_wrong),
 		guest_test(test_huge),
-		machine_test(test_oldest_driver),
-		guest_test(test_features),
 		guest_test(test_info_imported),
 	};
 
