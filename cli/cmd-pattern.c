@@ -133,7 +133,7 @@ static int keep_time(struct pattern *p, uint64_t ns)
 
 static int released(struct pattern *p, struct target *t, const struct bufshare_event *ev)
 {
-	bool seen = !(ev->flags & BUFSHARE_RELEASED_NO_CONSUMER);
+	bool seen = !(ev->flags & (BUFSHARE_RELEASED_NO_CONSUMER | BUFSHARE_RELEASED_HOST_GONE));
 	struct json_object *o;
 
 	t->busy = false;
