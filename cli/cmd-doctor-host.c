@@ -34,7 +34,7 @@ static void check_socket(struct doctor *d)
 	if (stat(path, &st) < 0)
 		report_add(&d->report, "socket", FINDING_BAD,
 			   errno == ENOENT ? "start vhost-user-bufshare, and name its consumer socket" :
-					     NULL,
+					     "let this user into the folders above it",
 			   "%s: %s", path, strerror(errno));
 	else if (!S_ISSOCK(st.st_mode))
 		report_add(&d->report, "socket", FINDING_BAD,
@@ -56,6 +56,8 @@ static const char *connect_fix(int r)
 		return "use tool and daemon of one release, and the consumer socket";
 	case -ENOSPC:
 		return "end a consumer, or raise --max-consumers";
+	case -ETIMEDOUT:
+		return "see whether the daemon is stopped, and end it if nothing else helps";
 	default:
 		return NULL;
 	}
@@ -201,6 +203,8 @@ static const struct {
 				  "the daemon's --allow-uid or --allow-gid can give it" },
 	[BUFSHARE_COPY_CAPABILITY] = { "this program did not ask for zero-copy", NULL },
 };
+
+_Static_assert(ARRAY_SIZE(copies) == BUFSHARE_COPY_CAPABILITY + 1, "there is a fix for each");
 
 /* The first copy says why; as a rule it is the same for all. */
 static void check_buffers(struct doctor *d)
