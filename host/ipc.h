@@ -138,7 +138,7 @@ struct bufshare_ipc_subscribe {
 	__u8 pattern[BUFSHARE_IPC_NAME_SIZE];
 };
 
-/* Names a buffer: CLOSED (no page of it is mapped any more, no fd open). */
+/* Names a buffer: CLOSED (nothing of it is mapped any more, no fd open). */
 struct bufshare_ipc_buffer {
 	struct bufshare_ipc_header hdr;
 	__le64 buffer;
@@ -254,7 +254,7 @@ struct bufshare_ipc_added {
  * @reason: enum virtio_bufshare_reason
  * @reserved: zero
  *
- * The consumer unmaps it, closes its fd and says CLOSED.
+ * The consumer unmaps it, closes its fd and says CLOSED: once for each ADDED.
  */
 struct bufshare_ipc_removed {
 	struct bufshare_ipc_header hdr;
@@ -309,7 +309,8 @@ struct bufshare_ipc_revoked {
  * @reserved: zero
  * @epoch: in force, zero if none
  *
- * RESET and GONE make every buffer void without a REMOVED for each.
+ * RESET and GONE make every buffer void without a REMOVED for each; CLOSED is due all the
+ * same.
  */
 struct bufshare_ipc_state {
 	struct bufshare_ipc_header hdr;

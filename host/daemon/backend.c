@@ -344,7 +344,7 @@ static void vu_was_started(void *data, int how)
 		be->dev.tell_restarted = false;
 	} else if (how == VU_START_FRESH) {
 		/* The driver's INIT follows. */
-		dev_clear(&be->dev);
+		dev_void(&be->dev);
 		consumers_set_state(be->consumers, BUFSHARE_IPC_STATE_RESET);
 	} else if (be->dev.epoch) {
 		consumers_set_state(be->consumers, BUFSHARE_IPC_STATE_RUNNING);
@@ -377,7 +377,8 @@ static void vu_was_closed(void *data, int reason)
 
 	log_info("the VMM closed the device%s%s", reason ? ": " : "",
 		 reason ? strerror(-reason) : "");
-	dev_clear(&be->dev);
+	dev_void(&be->dev);
+	dev_forget_kept(&be->dev);
 	be->dev.last_epoch = 0; /* the next one is another guest */
 	consumers_set_state(be->consumers, BUFSHARE_IPC_STATE_GONE);
 	be->ended = be->vu;

@@ -48,7 +48,7 @@ struct snapshot {
 
 /* One buffer as one consumer knows it. */
 struct view {
-	LIST_ENTRY(view) link; /* consumer.views, or consumer.leaving while it owes CLOSED */
+	TAILQ_ENTRY(view) link; /* consumer.views, or consumer.leaving while it owes CLOSED */
 	struct out out;
 	struct consumer *c;
 	struct dev_slot *slot; /* NULL: the device is done with it, the consumer not yet */
@@ -56,6 +56,7 @@ struct view {
 	uint32_t path, why; /* for this consumer */
 	struct snapshot *now; /* what is */
 	struct snapshot *told; /* what the consumer knows, NULL: not of the buffer either */
+	bool gone; /* in leaving */
 	bool removed; /* REMOVED is to be sent */
 	uint32_t reason;
 	bool full; /* there was no room for UPDATED */
@@ -69,7 +70,7 @@ struct consumer_counters {
 
 struct consumer {
 	LIST_ENTRY(consumer) link; /* consumers.list */
-	LIST_HEAD(, view) views, leaving;
+	TAILQ_HEAD(views, view) views, leaving; /* the latter in the order in which they left */
 	TAILQ_HEAD(, out) line;
 	struct consumers *all;
 	struct loop_source *source;
@@ -178,6 +179,12 @@ int consumer_send_synced(struct consumer *c, struct out *out);
 
 /* The view of a buffer that the consumer sees; NULL: it sees none of that id. */
 struct view *view_find(struct consumer *c, uint64_t id);
+
+/* Out of the list that it is in; and everything else of it. */
+void view_take_out(struct view *v);
+void view_free(struct view *v);
+
+/* ---- consumers-leave.c ---- */
 
 /* Out of sight for this consumer alone. */
 void view_hide(struct view *v);

@@ -116,8 +116,8 @@ static int msg_unsubscribe(struct consumer *c, const union ipc_message *msg, siz
 		return 0;
 	c->num_patterns--;
 	memmove(c->patterns[i], c->patterns[c->num_patterns], sizeof(c->patterns[0]));
-	for (v = LIST_FIRST(&c->views); v; v = next) {
-		next = LIST_NEXT(v, link);
+	for (v = TAILQ_FIRST(&c->views); v; v = next) {
+		next = TAILQ_NEXT(v, link);
 		if (v->slot && !consumer_wants(c, v->slot->buffer))
 			view_hide(v);
 	}

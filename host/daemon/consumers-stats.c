@@ -32,14 +32,14 @@ static struct sums sum_up(const struct consumer *c, bool past)
 
 	if (past)
 		s.c = c->past;
-	LIST_FOREACH(v, &c->views, link) {
+	TAILQ_FOREACH(v, &c->views, link) {
 		if (!v->slot)
 			continue;
 		add_slot(&s, v->slot);
 		s.updates += v->slot->buffer->updates;
 		s.buffers++;
 	}
-	LIST_FOREACH(v, &c->leaving, link)
+	TAILQ_FOREACH(v, &c->leaving, link)
 		if (past && v->slot)
 			add_slot(&s, v->slot);
 	return s;
@@ -116,7 +116,7 @@ void consumer_stats(struct consumer *c)
 	const struct consumer *other;
 	const struct view *v;
 
-	LIST_FOREACH(v, &c->views, link)
+	TAILQ_FOREACH(v, &c->views, link)
 		if (v->slot && v->told)
 			tell_buffer(c, v);
 	/* Who is limited learns of nobody else, nor of what others see. */

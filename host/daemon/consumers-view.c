@@ -166,10 +166,18 @@ static int send_properties(struct view *v)
 
 /* ---- views ---- */
 
-static void view_free(struct view *v)
+void view_take_out(struct view *v)
+{
+	if (v->gone)
+		TAILQ_REMOVE(&v->c->leaving, v, link);
+	else
+		TAILQ_REMOVE(&v->c->views, v, link);
+}
+
+void view_free(struct view *v)
 {
 	consumer_unqueue(v->c, &v->out);
-	LIST_REMOVE(v, link);
+	view_take_out(v);
 	snapshot_unref(v->now);
 	snapshot_unref(v->told);
 	free(v);
@@ -222,7 +230,7 @@ int consumer_send_synced(struct consumer *c, struct out *out)
 	struct view *v;
 	int r = 0;
 
-	LIST_FOREACH(v, &c->views, link)
+	TAILQ_FOREACH(v, &c->views, link)
 		if (v->slot && v->slot->filling)
 			return 0;
 	ipc_header(&m, BUFSHARE_IPC_SYNCED, sizeof(m));
@@ -305,7 +313,7 @@ static int view_new(struct consumer *c, struct dev_buffer *b, struct view **view
 	if (!v->slot)
 		return -ENOMEM;
 	v->now = steal_ptr(&now);
-	LIST_INSERT_HEAD(&c->views, v, link);
+	TAILQ_INSERT_TAIL(&c->views, v, link);
 	*view = steal_ptr(&v);
 	return 0;
 }
@@ -319,8 +327,9 @@ static int view_again(struct dev_buffer *b, struct view *v)
 		return -ENOMEM;
 	snapshot_unref(v->now);
 	v->now = now;
-	LIST_REMOVE(v, link);
-	LIST_INSERT_HEAD(&v->c->views, v, link);
+	view_take_out(v);
+	v->gone = false;
+	TAILQ_INSERT_TAIL(&v->c->views, v, link);
 	dev_show(v->slot);
 	return 0;
 }
@@ -332,7 +341,7 @@ void consumer_add(struct consumer *c, struct dev_buffer *b)
 	int r;
 
 	LIST_FOREACH(slot, &b->slots, link)
-		if (((struct view *)slot->consumer)->c == c)
+		if (((struct view *)slot->consumer)->c == c && !slot->former)
 			v = slot->consumer;
 	r = v ? view_again(b, v) : view_new(c, b, &v);
 	if (r < 0)
@@ -354,99 +363,6 @@ struct view *view_find(struct consumer *c, uint64_t id)
 	return NULL;
 }
 
-/*
- * Whether it is to hear that the buffer left: if it ever heard of it, and not that it left
- * before. Its slot is still there.
- */
-static bool leave(struct view *v, uint32_t reason)
-{
-	if (!v->told || v->removed) {
-		v->slot->mapped = v->owed;
-		return false;
-	}
-	v->removed = true;
-	v->reason = reason;
-	if (v->slot->mapped)
-		v->owed++;
-	return true;
-}
-
-/* Those that owe CLOSED are in a list that is short. */
-static void move_to_leaving(struct view *v)
-{
-	LIST_REMOVE(v, link);
-	LIST_INSERT_HEAD(&v->c->leaving, v, link);
-}
-
-void view_hide(struct view *v)
-{
-	struct consumer *c = v->c;
-	bool tell = leave(v, VIRTIO_BUFSHARE_REASON_UNREGISTERED);
-
-	if (v->slot->mapped) {
-		move_to_leaving(v);
-		dev_hide(v->slot);
-	} else {
-		dev_detach(v->slot, false); /* frees it when there is nothing to tell */
-	}
-	if (tell)
-		consumer_queue(c, &v->out);
-}
-
-void view_closed(struct consumer *c, uint64_t id)
-{
-	struct view *v;
-
-	LIST_FOREACH(v, &c->leaving, link)
-		if (v->id == id && v->owed)
-			break;
-	if (!v) {
-		/* Of the time before it came into sight again, perhaps. */
-		v = view_find(c, id);
-		if (v && v->owed)
-			v->owed--;
-		return;
-	}
-	if (--v->owed == 0 && v->slot)
-		dev_detach(v->slot, false);
-}
-
-void views_void(struct consumer *c)
-{
-	struct view *v, *next;
-
-	for (v = LIST_FIRST(&c->views); v; v = next) {
-		next = LIST_NEXT(v, link);
-		if (!v->slot)
-			view_free(v);
-	}
-	for (v = LIST_FIRST(&c->leaving); v; v = next) {
-		next = LIST_NEXT(v, link);
-		if (!v->slot)
-			view_free(v);
-	}
-}
-
-static void views_end_list(struct view *v)
-{
-	struct view *next;
-
-	for (; v; v = next) {
-		next = LIST_NEXT(v, link);
-		v->removed = false;
-		if (v->slot)
-			dev_detach(v->slot, true);
-		else
-			view_free(v);
-	}
-}
-
-void views_end(struct consumer *c)
-{
-	views_end_list(LIST_FIRST(&c->views));
-	views_end_list(LIST_FIRST(&c->leaving));
-}
-
 /* ---- what the device model asks for ---- */
 
 void consumers_added(struct consumers *cs, struct dev_buffer *b)
@@ -456,22 +372,6 @@ void consumers_added(struct consumers *cs, struct dev_buffer *b)
 	LIST_FOREACH(c, &cs->list, link)
 		if (!c->doomed && consumer_wants(c, b))
 			consumer_add(c, b);
-}
-
-void consumers_removed(struct consumers *cs, struct dev_buffer *b, uint32_t reason)
-{
-	struct dev_slot *slot;
-
-	LIST_FOREACH(slot, &b->slots, link) {
-		struct view *v = slot->consumer;
-
-		if (slot->hidden)
-			continue;
-		if (leave(v, reason))
-			consumer_queue(v->c, &v->out);
-		if (slot->mapped)
-			move_to_leaving(v);
-	}
 }
 
 void consumers_properties(struct consumers *cs, struct dev_buffer *b, const char *block,

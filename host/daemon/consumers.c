@@ -359,8 +359,8 @@ static int consumer_new(struct consumers *cs, int sock, const struct access_peer
 	c->state.send = send_state;
 	c->synced.send = consumer_send_synced;
 	c->state_now = -1;
-	LIST_INIT(&c->views);
-	LIST_INIT(&c->leaving);
+	TAILQ_INIT(&c->views);
+	TAILQ_INIT(&c->leaving);
 	TAILQ_INIT(&c->line);
 	LIST_INSERT_HEAD(&cs->list, c, link);
 	cs->num++;

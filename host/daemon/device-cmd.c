@@ -78,10 +78,11 @@ static uint32_t cmd_init(struct command *c)
 		return S(UNSUPPORTED);
 
 	epoch = le64toh(req->hdr.epoch);
-	dev_clear(dev);
+	dev_void(dev);
 	if (!epoch || epoch != dev->last_epoch) {
 		epoch = new_epoch(dev);
 		dev_forget_all(dev);
+		dev_forget_kept(dev);
 	}
 	dev->epoch = dev->last_epoch = epoch;
 	dev->caps = le64toh(req->caps);
@@ -151,6 +152,7 @@ static uint32_t check_register(struct command *c, const struct virtio_bufshare_r
 	static const uint8_t no_uuid[VIRTIO_BUFSHARE_UUID_SIZE];
 	const uint32_t n = le32toh(req->num_ranges), properties = le32toh(req->properties_size);
 	const uint64_t size = le64toh(req->size);
+	const bool again = c->flags & VIRTIO_BUFSHARE_REGISTER_AGAIN;
 	const struct dev *dev = c->dev;
 	const struct virtio_bufshare_range *ranges = (const void *)(req + 1);
 	const char *block = (const char *)(ranges + n);
@@ -181,13 +183,13 @@ static uint32_t check_register(struct command *c, const struct virtio_bufshare_r
 	limit = dev_properties_limit(dev, count_strings(block, properties), properties);
 	if (limit)
 		return over(c, limit);
-	if (dev_find(c->dev, le64toh(req->buffer)))
+	if (dev_find(c->dev, le64toh(req->buffer)) ||
+	    (!again && dev_find_kept(c->dev, le64toh(req->buffer))))
 		return S(EXISTS);
 	if (dev->num_buffers >= dev->limits.max_buffers)
 		return over(c, VIRTIO_BUFSHARE_LIMIT_BUFFERS);
-	if (size > dev->limits.max_total_size - dev->total_size)
-		return over(c, VIRTIO_BUFSHARE_LIMIT_TOTAL_SIZE);
-	return S(OK);
+	limit = dev_size_limit(dev, size, again);
+	return limit ? over(c, limit) : S(OK);
 }
 
 /* Of a checked request; NULL: no memory. */
@@ -265,6 +267,21 @@ static uint32_t cmd_register(struct command *c)
 	return status;
 }
 
+/* One that consumers did not let go of before: they still did not. */
+static uint32_t unregister_kept(struct command *c, uint64_t id)
+{
+	const struct virtio_bufshare_unregister_response resp = {
+		.flags = htole32(VIRTIO_BUFSHARE_UNREGISTER_STILL_MAPPED),
+	};
+	struct dev_buffer *b = dev_find_kept(c->dev, id);
+
+	if (!b)
+		return S(NOT_FOUND);
+	b->asked = true;
+	c->dev->ops->complete(c->dev->data, c->token, &resp, sizeof(resp));
+	return S(OK);
+}
+
 static uint32_t cmd_unregister(struct command *c)
 {
 	const struct virtio_bufshare_unregister *req = (const void *)c->bytes;
@@ -275,7 +292,7 @@ static uint32_t cmd_unregister(struct command *c)
 		return S(INVALID);
 	b = dev_find(c->dev, le64toh(req->buffer));
 	if (!b)
-		return S(NOT_FOUND);
+		return unregister_kept(c, le64toh(req->buffer));
 	dev_forget(b);
 	dev_remove(b, le32toh(req->reason), c->token);
 	return S(OK);

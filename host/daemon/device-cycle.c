@@ -389,7 +389,7 @@ struct dev_slot *dev_attach(struct dev_buffer *b, void *consumer, bool copied)
 	slot->buffer = b;
 	slot->consumer = consumer;
 	slot->copied = copied;
-	slot->mapped = !copied;
+	slot->mapped = true;
 	LIST_INSERT_HEAD(&b->slots, slot, link);
 	b->consumers++;
 	tell_consumers(b);
@@ -439,6 +439,8 @@ void dev_show(struct dev_slot *slot)
 	slot->mapped = true;
 	slot->buffer->consumers++;
 	tell_consumers(slot->buffer);
+	if (slot->copied)
+		copy_from_now_on(slot);
 }
 
 void dev_detach(struct dev_slot *slot, bool gone)

@@ -16,11 +16,27 @@ void dev_tell(struct dev_buffer *buffer);
 /* The same of the host's properties. */
 void dev_tell_properties(struct dev_buffer *buffer);
 
-/* Ends a buffer that has left when nobody can reach its pages, or need not any more. */
+/* Nothing of what it was to be told. */
+void dev_tell_nothing(struct dev_buffer *buffer);
+
+/* A buffer of which UNREGISTER or RESET left pages with consumers; NULL: none of that id. */
+struct dev_buffer *dev_find_kept(struct dev *dev, uint64_t id);
+
+/*
+ * Whether so many bytes can be registered beside what the guest has and what is kept; which
+ * limit that reaches, else 0.
+ */
+uint32_t dev_size_limit(const struct dev *dev, uint64_t size, bool again);
+
+/* The buffer is registered again: whoever has pages of what it was has pages of it. */
+void dev_take_over(struct dev_buffer *buffer);
+
+/* Goes on with the end of a buffer that has left, as far as consumers let go of it. */
 void dev_check_dead(struct dev_buffer *buffer);
 
 /* The buffer counts, and its id is taken. -ENOMEM. */
 int dev_insert(struct dev *dev, struct dev_buffer *buffer);
+
 void dev_take_out(struct dev_buffer *buffer);
 
 /* A command of the guest that waits for the REGISTER before it; owns itself. */

@@ -18,6 +18,8 @@ void dev_made(struct dev_buffer *b, void *token)
 	struct dev *dev = b->dev;
 
 	TAILQ_INSERT_TAIL(&dev->buffers, b, link);
+	if (b->again)
+		dev_take_over(b);
 	dev->ops->added(dev->data, b);
 	/* The guest may not have been told of the last change. */
 	if (b->properties_generation)

@@ -12,9 +12,6 @@
 #include "host/daemon/device.h"
 #include "host/daemon/device-internal.h"
 
-/* Seconds that consumers have to let go of a buffer's pages. */
-#define UNREGISTER_TICKS 3
-
 void dev_init(struct dev *dev, const struct dev_ops *ops, void *data,
 	      const struct dev_limits *limits, uint64_t caps)
 {
@@ -23,6 +20,7 @@ void dev_init(struct dev *dev, const struct dev_ops *ops, void *data,
 	TAILQ_INIT(&dev->making);
 	TAILQ_INIT(&dev->lost);
 	TAILQ_INIT(&dev->dying);
+	TAILQ_INIT(&dev->kept);
 	TAILQ_INIT(&dev->eventful);
 	TAILQ_INIT(&dev->waiting);
 }
@@ -74,7 +72,7 @@ void dev_tell(struct dev_buffer *buffer)
 {
 	struct dev *dev = buffer->dev;
 
-	if (buffer->dying && !buffer->lost)
+	if (buffer->dying && !buffer->lost && !buffer->tell_unmapped)
 		return;
 	if (!buffer->eventful) {
 		buffer->eventful = true;
@@ -89,11 +87,13 @@ void dev_tell_properties(struct dev_buffer *buffer)
 	dev_tell(buffer);
 }
 
-static void tell_nothing(struct dev_buffer *buffer)
+void dev_tell_nothing(struct dev_buffer *buffer)
 {
 	if (buffer->eventful)
 		TAILQ_REMOVE(&buffer->dev->eventful, buffer, event_link);
 	buffer->eventful = false;
+	buffer->tell_released = buffer->tell_consumers = buffer->tell_properties = false;
+	buffer->tell_lost = buffer->tell_unmapped = false;
 }
 
 void dev_restarted(struct dev *dev, uint64_t epoch)
@@ -138,142 +138,19 @@ bool dev_next_event(struct dev *dev, struct virtio_bufshare_event *event)
 		event->type = htole32(VIRTIO_BUFSHARE_EVENT_PROPERTIES);
 		event->value = htole64(b->properties_generation);
 		b->tell_properties = false;
-	} else {
+	} else if (b->tell_lost) {
 		event->type = htole32(VIRTIO_BUFSHARE_EVENT_BUFFER_LOST);
 		event->value = htole64(b->lost_reason);
 		b->tell_lost = false;
+	} else {
+		event->type = htole32(VIRTIO_BUFSHARE_EVENT_UNMAPPED);
+		b->tell_unmapped = false;
 	}
-	if (!b->tell_released && !b->tell_consumers && !b->tell_properties && !b->tell_lost)
-		tell_nothing(b);
+	if (!b->tell_released && !b->tell_consumers && !b->tell_properties && !b->tell_lost) {
+		dev_tell_nothing(b);
+		dev_check_dead(b);
+	}
 	return true;
-}
-
-/* ---- the end of a buffer ---- */
-
-void dev_reset_one_less(struct dev *dev)
-{
-	static const struct virtio_bufshare_response ok; /* all zero */
-	void *token = dev->reset_token;
-
-	if (--dev->reset_left)
-		return;
-	dev->reset_token = NULL;
-	dev->ops->complete(dev->data, token, &ok, sizeof(ok));
-}
-
-static void drop_export(struct dev_buffer *b)
-{
-	if (!b->dropped)
-		b->dev->ops->drop_export(b->dev->data, b);
-	b->dropped = true;
-}
-
-/* The buffer has left; answers when nobody can reach its pages, or need not any more. */
-void dev_check_dead(struct dev_buffer *b)
-{
-	const struct virtio_bufshare_unregister_response response = {
-		.flags = htole32(b->still_mapped ? VIRTIO_BUFSHARE_UNREGISTER_STILL_MAPPED : 0),
-	};
-	struct dev *dev = b->dev;
-
-	if (!b->dying || b->detaching || !LIST_EMPTY(&b->slots))
-		return;
-	drop_export(b);
-	if (b->lost)
-		return;
-	TAILQ_REMOVE(&dev->dying, b, link);
-	if (b->token)
-		dev->ops->complete(dev->data, b->token, &response, sizeof(response));
-	if (b->by_reset)
-		dev_reset_one_less(dev);
-	dev_buffer_free(b);
-}
-
-/* Detaches those that have no pages of it, or everybody; may free the buffer. */
-static void detach_all(struct dev_buffer *b, bool mapped_too)
-{
-	struct dev_slot *slot, *next;
-
-	b->detaching = true;
-	for (slot = LIST_FIRST(&b->slots); slot; slot = next) {
-		next = LIST_NEXT(slot, link);
-		if (mapped_too || !slot->mapped)
-			dev_detach(slot, false);
-	}
-	b->detaching = false;
-	dev_check_dead(b);
-}
-
-/* Takes a buffer out of sight; consumers that have its pages keep their slots. */
-static void hide(struct dev_buffer *b, struct dev_buffers *from, struct dev_buffers *to,
-		 uint32_t reason)
-{
-	bool seen = !b->dying;
-
-	tell_nothing(b);
-	b->dying = true;
-	TAILQ_REMOVE(from, b, link);
-	TAILQ_INSERT_TAIL(to, b, link);
-	dev_end_cycle(b);
-	if (seen)
-		b->dev->ops->removed(b->dev->data, b, reason);
-	detach_all(b, false);
-}
-
-void dev_remove(struct dev_buffer *b, uint32_t reason, void *token)
-{
-	struct dev *dev = b->dev;
-	bool was_lost = b->lost;
-
-	dev_take_out(b);
-	b->token = token;
-	b->lost = false;
-	hide(b, was_lost ? &dev->lost : &dev->buffers, &dev->dying, reason);
-}
-
-/* No longer waits for consumers. */
-static void abandon(struct dev_buffer *b)
-{
-	b->still_mapped = true;
-	detach_all(b, true);
-}
-
-void dev_tick(struct dev *dev)
-{
-	struct dev_buffer *b, *next;
-
-	for (b = TAILQ_FIRST(&dev->dying); b; b = next) {
-		next = TAILQ_NEXT(b, link);
-		if (++b->ticks >= UNREGISTER_TICKS)
-			abandon(b);
-	}
-}
-
-void dev_lost(struct dev_buffer *b, uint32_t reason)
-{
-	if (b->lost)
-		return;
-	b->lost = true;
-	b->tell_released = b->tell_consumers = b->tell_properties = false;
-	b->tell_lost = true;
-	b->lost_reason = reason;
-	hide(b, &b->dev->buffers, &b->dev->lost, reason);
-	dev_tell(b);
-}
-
-void dev_clear(struct dev *dev)
-{
-	struct dev_buffer *b;
-
-	while ((b = TAILQ_FIRST(&dev->making)))
-		dev_unmake(b, VIRTIO_BUFSHARE_STATUS_EPOCH, 0);
-	while ((b = TAILQ_FIRST(&dev->buffers)) || (b = TAILQ_FIRST(&dev->lost)))
-		dev_remove(b, VIRTIO_BUFSHARE_REASON_RESET, NULL);
-	while ((b = TAILQ_FIRST(&dev->dying)))
-		abandon(b);
-	dev->epoch = 0;
-	dev->caps = 0;
-	dev->tell_restarted = false;
 }
 
 uint32_t dev_properties_limit(const struct dev *dev, size_t n, size_t size)

@@ -71,7 +71,8 @@ struct dev_slot {
 	TAILQ_ENTRY(dev_slot) waiting_link; /* dev.waiting */
 	struct dev_buffer *buffer;
 	void *consumer;
-	bool mapped; /* it may have the guest's pages, and did not say CLOSED */
+	bool mapped; /* it may have the pages, or the copy, and did not say CLOSED */
+	bool former; /* of the same pages when they were registered before */
 	bool copied; /* it gets a copy instead */
 	bool filling; /* which is not valid yet: there is nothing to show */
 	bool hidden; /* out of sight for this consumer; all that counts is mapped */
@@ -87,7 +88,7 @@ struct dev_slot {
 };
 
 struct dev_buffer {
-	TAILQ_ENTRY(dev_buffer) link; /* dev.buffers, .making, .lost or .dying */
+	TAILQ_ENTRY(dev_buffer) link; /* dev.buffers, .making, .lost, .dying or .kept */
 	TAILQ_ENTRY(dev_buffer) event_link; /* dev.eventful */
 	LIST_HEAD(, dev_slot) slots;
 	struct dev *dev;
@@ -114,7 +115,7 @@ struct dev_buffer {
 
 	/* What the guest is still to be told. */
 	bool eventful;
-	bool tell_released, tell_consumers, tell_properties, tell_lost;
+	bool tell_released, tell_consumers, tell_properties, tell_lost, tell_unmapped;
 	uint32_t released_flags;
 	uint64_t properties_generation;
 	uint32_t lost_reason;
@@ -128,6 +129,10 @@ struct dev_buffer {
 	bool dying, detaching, still_mapped;
 	bool lost; /* it waits for its UNREGISTER */
 	bool by_reset; /* RESET waits for it */
+	bool answered; /* what is left is that consumers have something of it */
+	bool remembered; /* namely pages: UNREGISTER is answered once more */
+	bool asked; /* it was, so EVENT_UNMAPPED follows */
+	bool counted; /* in dev.kept_size */
 	void *token; /* NULL: nobody waits for an answer */
 	unsigned int ticks;
 };
@@ -214,12 +219,14 @@ struct dev {
 	TAILQ_HEAD(dev_buffers, dev_buffer) buffers;
 	struct dev_buffers making;
 	struct dev_buffers lost; /* of which the guest keeps the id */
-	struct dev_buffers dying;
+	struct dev_buffers dying; /* whose UNREGISTER is not answered */
+	struct dev_buffers kept; /* of which consumers still have something */
 	TAILQ_HEAD(, dev_buffer) eventful;
 	TAILQ_HEAD(, dev_slot) waiting; /* that the guest waits for, the longest first */
 	bool tell_restarted; /* the guest, until it says INIT */
-	uint32_t num_buffers;
-	uint64_t total_size;
+	uint32_t num_buffers; /* that the guest has */
+	uint32_t num_kept;
+	uint64_t total_size, kept_size; /* of these; of the latter what the host pays for */
 	uint64_t bytes_copied; /* since the start, of all buffers that ever were */
 	void *reset_token; /* of a RESET that waits, NULL: none */
 	unsigned int reset_left; /* buffers it waits for */
@@ -235,7 +242,13 @@ void dev_init(struct dev *dev, const struct dev_ops *ops, void *data,
 size_t dev_saved_size(uint32_t n);
 void dev_saved_init(struct dev_saved *saved, void *area, uint32_t n);
 
-/* Drops everything but the epoch that can be resumed; deferred answers are given. */
+/*
+ * Drops everything but the epoch that can be resumed, and what consumers still have of
+ * buffers; deferred answers are given.
+ */
+void dev_void(struct dev *dev);
+
+/* The same with all of that, and every slot. */
 void dev_clear(struct dev *dev);
 
 /* A command of the control queue, copied out of the guest's memory. */
@@ -268,6 +281,9 @@ void dev_lost(struct dev_buffer *buffer, uint32_t reason);
 void dev_exported(struct dev_buffer *buffer, uint32_t status, uint32_t detail);
 void dev_copied(struct dev_buffer *buffer, int r);
 
+/* What consumers still have is of another epoch, whose buffers nobody asks for. */
+void dev_forget_kept(struct dev *dev);
+
 /* Lost buffers too, and those that are being made. */
 struct dev_buffer *dev_find(struct dev *dev, uint64_t id);
 
@@ -286,8 +302,8 @@ const struct dev_update *dev_slot_update(const struct dev_slot *slot);
 void dev_detach(struct dev_slot *slot, bool gone);
 
 /*
- * The buffer goes out of this consumer's sight, which may still have its pages; and comes
- * back, as if attached again.
+ * The buffer goes out of this consumer's sight, which may still have something of it; and
+ * comes back, as if attached again.
  */
 void dev_hide(struct dev_slot *slot);
 void dev_show(struct dev_slot *slot);

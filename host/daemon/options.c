@@ -518,7 +518,8 @@ static void defaults(struct options *o)
 	};
 	device->magic = htole32(VIRTIO_BUFSHARE_MAGIC);
 	device->version = htole32(VIRTIO_BUFSHARE_VERSION);
-	device->caps = htole64(VIRTIO_BUFSHARE_CAP_HOST_PROPERTIES | VIRTIO_BUFSHARE_CAP_RECOVERY);
+	device->caps = htole64(VIRTIO_BUFSHARE_CAP_HOST_PROPERTIES | VIRTIO_BUFSHARE_CAP_RECOVERY |
+			       VIRTIO_BUFSHARE_CAP_UNMAPPED);
 	device->max_buffers = htole32(1024);
 	device->max_buffer_size = htole64(VIRTIO_BUFSHARE_MAX_BUFFER_SIZE);
 	device->max_total_size = htole64(4ULL << 30);

@@ -100,7 +100,7 @@ void buffer_out_of_sight(struct bufshare_host_buffer *buf)
 /* Whether the daemon waits to hear that the buffer is closed. */
 static bool closed_is_due(const struct bufshare_host_buffer *buf)
 {
-	return buf->host && !buf->host->error && !buf->host->send_closed && !buf->is_void;
+	return buf->host && !buf->host->error && !buf->host->send_closed && !buf->is_unknown;
 }
 
 BUFSHARE_EXPORT struct bufshare_host_buffer *

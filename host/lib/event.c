@@ -282,18 +282,16 @@ static int handle_revoked(struct bufshare_host *host, struct incoming *in)
 	return 1;
 }
 
-/* Nothing that is held, or waits to be sent, means anything to the daemon any more. */
+/* Nothing that is held means anything to the daemon any more; that it was closed does. */
 static void void_all(struct bufshare_host *host)
 {
-	struct bufshare_host_buffer *buf, *next;
+	struct bufshare_host_buffer *buf;
 
-	for (buf = LIST_FIRST(&host->buffers); buf; buf = next) {
-		next = LIST_NEXT(buf, link);
+	LIST_FOREACH(buf, &host->buffers, link) {
 		buf->is_void = true;
+		buf->is_unknown |= buf->is_stale;
 		buf->held = 0;
-		outbox_forget(buf);
-		if (!buf->refs)
-			buffer_free(buf);
+		buf->out_release = 0;
 	}
 }
 

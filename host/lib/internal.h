@@ -56,7 +56,8 @@ struct bufshare_host_buffer {
 	LIST_ENTRY(bufshare_host_buffer) link; /* bufshare_host.buffers */
 	bool in_sight;
 	bool is_stale; /* of before the connection was lost; whether it is still there is open */
-	bool is_void; /* its epoch ended: the daemon wants to hear no more of it */
+	bool is_void; /* its epoch ended: the daemon wants to hear no more than CLOSED */
+	bool is_unknown; /* to the daemon of this connection, which does not wait for CLOSED */
 
 	uint64_t id;
 	uint64_t size;

@@ -109,8 +109,8 @@ static int send_closed(struct bufshare_host_buffer *buf)
 {
 	struct bufshare_ipc_buffer msg = { .buffer = htole64(buf->id) };
 
-	/* The id means another buffer by now: it would be that one which is called closed. */
-	if (!buf->out_closed || table_find(buf->host, buf->id))
+	/* Should the id mean another buffer by now, the daemon takes the oldest for meant. */
+	if (!buf->out_closed)
 		return 0;
 
 	ipc_header(&msg, BUFSHARE_IPC_CLOSED, sizeof(msg));

@@ -153,7 +153,7 @@ static void forget_connection(struct bufshare_host *host)
 	LIST_FOREACH(buf, &host->buffers, link) {
 		buf->held = 0;
 		if (!buf->in_sight)
-			buf->is_void = true;
+			buf->is_void = buf->is_unknown = true;
 		else if (!buf->is_stale)
 			host->recovery.num_stale++;
 		buf->is_stale = buf->in_sight;
@@ -206,7 +206,7 @@ static int tell_gone(struct bufshare_host *host, struct bufshare_event *event)
 
 	tell(event, BUFSHARE_EVENT_REMOVED, buf->id);
 	event->value = BUFSHARE_REASON_UNREGISTERED;
-	buf->is_void = true;
+	buf->is_void = buf->is_unknown = true;
 	table_remove(host, buf);
 	buffer_out_of_sight(buf);
 	set_timer(host, 0); /* for the next of them */

@@ -45,7 +45,8 @@ struct backend_config cf_config(void)
 		.device = {
 			.magic = htole32(VIRTIO_BUFSHARE_MAGIC),
 			.version = htole32(VIRTIO_BUFSHARE_VERSION),
-			.caps = htole64(VIRTIO_BUFSHARE_CAP_HOST_PROPERTIES),
+			.caps = htole64(VIRTIO_BUFSHARE_CAP_HOST_PROPERTIES |
+					VIRTIO_BUFSHARE_CAP_UNMAPPED),
 			.label = "test",
 			.max_buffers = htole32(1100),
 			.max_buffer_size = htole64(1 << 20),
@@ -59,7 +60,7 @@ struct backend_config cf_config(void)
 }
 
 /* The driver asks for all there is. */
-static void guest_init(struct cf *cf)
+void cf_init(struct cf *cf)
 {
 	struct virtio_bufshare_init req = {
 		.hdr.type = htole32(VIRTIO_BUFSHARE_CMD_INIT),
@@ -76,17 +77,10 @@ static void guest_init(struct cf *cf)
 	cf->epoch = le64toh(resp.epoch);
 }
 
-struct cf *cf_start(const struct backend_config *config)
+void cf_come(struct cf *cf)
 {
-	struct backend_config c = *config;
-	struct cf *cf = calloc(1, sizeof(*cf));
 	int sockets[2];
 
-	assert_non_null(cf);
-	cf->wait_ms = 10;
-	c.data = cf;
-	assert_int_equal(loop_new(&cf->loop), 0);
-	assert_int_equal(backend_new(cf->loop, &c, -1, &cf->be), 0);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets), 0);
 	assert_int_equal(backend_connect(cf->be, sockets[0]), 0);
 	cf->ff = ff_new(sockets[1], pump, cf);
@@ -95,7 +89,28 @@ struct cf *cf_start(const struct backend_config *config)
 	cf->gpa[0] = ff_alloc(cf->ff, 2 * CF_PAGE);
 	ff_alloc(cf->ff, CF_PAGE);
 	cf->gpa[1] = ff_alloc(cf->ff, CF_PAGE);
-	guest_init(cf);
+	cf_init(cf);
+}
+
+void cf_leave(struct cf *cf)
+{
+	cf->ff = ff_free(cf->ff);
+	while (!cf->gone)
+		loop_iterate(cf->loop, cf->wait_ms);
+	cf->gone = false;
+}
+
+struct cf *cf_start(const struct backend_config *config)
+{
+	struct backend_config c = *config;
+	struct cf *cf = calloc(1, sizeof(*cf));
+
+	assert_non_null(cf);
+	cf->wait_ms = 10;
+	c.data = cf;
+	assert_int_equal(loop_new(&cf->loop), 0);
+	assert_int_equal(backend_new(cf->loop, &c, -1, &cf->be), 0);
+	cf_come(cf);
 	return cf;
 }
 
@@ -137,8 +152,8 @@ static struct virtio_bufshare_request hdr(struct cf *cf, uint32_t type)
 						 .epoch = htole64(cf->epoch) };
 }
 
-void cf_register_as(struct cf *cf, uint64_t id, const char *application, const char *block,
-		    size_t size)
+static uint32_t try_register(struct cf *cf, uint64_t id, const char *application,
+			     const char *block, size_t size)
 {
 	struct {
 		struct virtio_bufshare_register hdr;
@@ -158,13 +173,27 @@ void cf_register_as(struct cf *cf, uint64_t id, const char *application, const c
 		},
 	};
 	struct virtio_bufshare_register_response resp;
+	uint32_t written;
 
 	assert_int_equal(ipc_field_set(req.hdr.application, sizeof(req.hdr.application),
 				       application), 0);
 	memcpy(req.properties, block, size);
-	assert_int_equal(ff_command(cf->ff, &req, offsetof(__typeof__(req), properties) + size,
-				    &resp, sizeof(resp)), sizeof(resp));
-	assert_int_equal(le32toh(resp.hdr.status), VIRTIO_BUFSHARE_STATUS_OK);
+	written = ff_command(cf->ff, &req, offsetof(__typeof__(req), properties) + size, &resp,
+			     sizeof(resp));
+	assert_int_equal(written, resp.hdr.status ? sizeof(resp.hdr) : sizeof(resp));
+	return le32toh(resp.hdr.status);
+}
+
+void cf_register_as(struct cf *cf, uint64_t id, const char *application, const char *block,
+		    size_t size)
+{
+	assert_int_equal(try_register(cf, id, application, block, size),
+			 VIRTIO_BUFSHARE_STATUS_OK);
+}
+
+uint32_t cf_try_register(struct cf *cf, uint64_t id)
+{
+	return try_register(cf, id, CF_APPLICATION, CF_PROPERTIES, sizeof(CF_PROPERTIES));
 }
 
 void cf_register(struct cf *cf, uint64_t id)

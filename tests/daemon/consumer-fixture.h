@@ -52,12 +52,22 @@ int cf_setup(void **state); /* with copies */
 int cf_setup_memfd(void **state);
 int cf_teardown(void **state);
 
+/* The machine ends, and another one comes, whose driver said INIT. */
+void cf_leave(struct cf *cf);
+void cf_come(struct cf *cf);
+
 /* Lets the daemon do all there is to do. */
 void cf_pump(struct cf *cf);
 
 /* ---- the guest ---- */
 
+/* INIT of a new epoch, which cf_start() says, too. */
+void cf_init(struct cf *cf);
+
 void cf_register(struct cf *cf, uint64_t id);
+
+/* Its status. */
+uint32_t cf_try_register(struct cf *cf, uint64_t id);
 
 /* The same with another application and property block. */
 void cf_register_as(struct cf *cf, uint64_t id, const char *application, const char *block,

@@ -193,7 +193,8 @@ int setup(void **state)
 	};
 	struct world *w = calloc(1, sizeof(*w));
 
-	dev_init(&w->dev, &ops, w, &limits, VIRTIO_BUFSHARE_CAP_HOST_PROPERTIES);
+	dev_init(&w->dev, &ops, w, &limits,
+		 VIRTIO_BUFSHARE_CAP_HOST_PROPERTIES | VIRTIO_BUFSHARE_CAP_UNMAPPED);
 	assert_int_equal(init(w, 0), OK);
 	*state = w;
 	return 0;

@@ -405,16 +405,18 @@ static void test_lost(void **state)
 	struct dev_buffer *b = registered(w, 1);
 	struct virtio_bufshare_event ev;
 	struct reg again = good(w, 1);
+	struct dev_slot *slot;
 
-	attach(w, b, false);
+	slot = attach(w, b, false);
 	assert_int_equal(update(w, 1, 1, 0), OK);
 	dev_lost(b, VIRTIO_BUFSHARE_REASON_MEMORY);
 	dev_lost(b, VIRTIO_BUFSHARE_REASON_HOST); /* which it can not be twice */
 
-	/* Consumers are told, and have nothing to do with it any more. */
+	/* Consumers are told, and give nothing back but what they have of it. */
 	assert_int_equal(w->removals, 1);
 	assert_int_equal(w->removed_reason, VIRTIO_BUFSHARE_REASON_MEMORY);
-	assert_int_equal(w->slots, 0);
+	assert_int_equal(slot->held, 0);
+	dev_detach(slot, false);
 	assert_true(TAILQ_EMPTY(&w->dev.buffers));
 	assert_int_equal(w->drops, 1); /* nor does the device touch its memory */
 

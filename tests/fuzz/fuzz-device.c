@@ -225,6 +225,8 @@ static void check_limits(const struct state *s)
 		n++;
 	}
 	fuzz_check(n <= dev->limits.max_buffers && total <= dev->limits.max_total_size);
+	fuzz_check(dev->num_kept <= 5 * dev->limits.max_buffers);
+	fuzz_check(dev->kept_size <= 2 * dev->limits.max_total_size);
 }
 
 static bool take_event(struct state *s)
@@ -234,7 +236,7 @@ static bool take_event(struct state *s)
 	if (!dev_next_event(&s->dev, &event))
 		return false;
 	fuzz_check(le32toh(event.type) >= VIRTIO_BUFSHARE_EVENT_RELEASED &&
-		   le32toh(event.type) <= VIRTIO_BUFSHARE_EVENT_OFFER_REMOVED);
+		   le32toh(event.type) <= VIRTIO_BUFSHARE_EVENT_UNMAPPED);
 	fuzz_check(le64toh(event.epoch) == s->dev.epoch);
 	return true;
 }
@@ -391,7 +393,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	int i;
 
 	dev_init(&s.dev, &ops, &s, &limits,
-		 VIRTIO_BUFSHARE_CAP_HOST_PROPERTIES | VIRTIO_BUFSHARE_CAP_RECOVERY);
+		 VIRTIO_BUFSHARE_CAP_HOST_PROPERTIES | VIRTIO_BUFSHARE_CAP_RECOVERY |
+			 VIRTIO_BUFSHARE_CAP_UNMAPPED);
 	for (i = 0; i < NUM_CONSUMERS; i++)
 		LIST_INIT(&s.consumers[i].views);
 	for (i = 0; s.in.size && i < MAX_STEPS; i++)
@@ -406,6 +409,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		detach(&s.consumers[i], true);
 	fuzz_check(s.unanswered == 0);
 	fuzz_check(s.exports == 0);
-	fuzz_check(s.dev.num_buffers == 0 && s.dev.total_size == 0);
+	fuzz_check(s.dev.num_buffers == 0 && s.dev.total_size == 0 &&
+		   s.dev.num_kept == 0 && s.dev.kept_size == 0);
 	return 0;
 }

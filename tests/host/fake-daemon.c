@@ -133,15 +133,20 @@ static void got_release(struct fake_daemon *f, const union ipc_message *msg, siz
 static void got_closed(struct fake_daemon *f, const union ipc_message *msg, size_t size)
 {
 	struct bufshare_ipc_buffer m;
-	struct fake_buffer *buf;
+	size_t i;
 
 	assert_int_equal(size, sizeof(m));
 	memcpy(&m, msg, sizeof(m));
-	buf = fake_find(f, le64toh(m.buffer));
-	assert_non_null(buf);
-	assert_true(buf->removed);
-	assert_false(buf->closed);
-	buf->closed = true;
+	/* The oldest of them, should an id have been used again. */
+	for (i = 0; i < f->num_buffers; i++) {
+		struct fake_buffer *buf = &f->buffers[i];
+
+		if (buf->id != le64toh(m.buffer) || !buf->removed || buf->closed)
+			continue;
+		buf->closed = true;
+		return;
+	}
+	fail();
 }
 
 static void got_set_properties(struct fake_daemon *f, const union ipc_message *msg, size_t size)
@@ -210,8 +215,10 @@ void fake_pump(struct fake_daemon *f)
 
 static void keep_in_mind(struct fake_daemon *f, const union ipc_message *msg)
 {
+	const uint32_t *state = (const void *)(msg->bytes + sizeof(msg->hdr));
 	struct fake_buffer *buf;
 	uint64_t fields[2]; /* buffer and, in UPDATED and REVOKED, seq */
+	size_t i;
 
 	memcpy(fields, msg->bytes + sizeof(msg->hdr), sizeof(fields));
 	buf = fake_find(f, le64toh(fields[0]));
@@ -225,6 +232,12 @@ static void keep_in_mind(struct fake_daemon *f, const union ipc_message *msg)
 	case BUFSHARE_IPC_REMOVED:
 		if (buf)
 			buf->removed = true;
+		break;
+	case BUFSHARE_IPC_STATE:
+		if (le32toh(*state) == BUFSHARE_IPC_STATE_RESET ||
+		    le32toh(*state) == BUFSHARE_IPC_STATE_GONE)
+			for (i = 0; i < f->num_buffers; i++)
+				f->buffers[i].removed = true;
 		break;
 	case BUFSHARE_IPC_UPDATED:
 		if (buf)
