@@ -132,6 +132,9 @@ void consumer_listen(struct consumer *c);
 
 /* ---- consumers-out.c ---- */
 
+/* Something is to be told first: nothing can be sent at once. */
+bool consumer_has_line(const struct consumer *c);
+
 /* Sends now if nothing stands in line. -EAGAIN: no; -ENOTCONN: nobody reads it any more. */
 int consumer_try(struct consumer *c, const void *message, size_t size, int fd);
 

@@ -46,11 +46,16 @@ int consumer_send_now(struct consumer *c, const void *message, size_t size, int 
 	return r;
 }
 
+bool consumer_has_line(const struct consumer *c)
+{
+	return !c->doomed && !c->deaf && (c->sending || !TAILQ_EMPTY(&c->line));
+}
+
 int consumer_try(struct consumer *c, const void *message, size_t size, int fd)
 {
 	if (c->doomed || c->deaf)
 		return -ENOTCONN;
-	if (c->sending || !TAILQ_EMPTY(&c->line))
+	if (consumer_has_line(c))
 		return -EAGAIN;
 	return consumer_send_now(c, message, size, fd);
 }

@@ -399,20 +399,16 @@ void consumers_properties(struct consumers *cs, struct dev_buffer *b, const char
 	}
 }
 
-int consumers_deliver(struct dev_slot *slot, uint64_t seq)
+static int send_updated(struct view *v, const struct dev_slot *slot, uint64_t seq)
 {
 	struct {
 		struct bufshare_ipc_updated hdr;
 		struct virtio_bufshare_rect damage[BUFSHARE_IPC_MAX_DAMAGE];
 	} m = { 0 };
 	const struct dev_update *update = dev_slot_update(slot);
-	struct view *v = slot->consumer;
-	struct consumer *c = v->c;
-	size_t size;
 	unsigned int i, n = slot->damage.all ? 0 : slot->damage.n;
-	int r;
+	const size_t size = sizeof(m.hdr) + n * sizeof(m.damage[0]);
 
-	size = sizeof(m.hdr) + n * sizeof(m.damage[0]);
 	ipc_header(&m, BUFSHARE_IPC_UPDATED, size);
 	m.hdr.buffer = htole64(v->id);
 	m.hdr.seq = htole64(seq);
@@ -426,11 +422,21 @@ int consumers_deliver(struct dev_slot *slot, uint64_t seq)
 		m.damage[i].width = htole32(slot->damage.v[i].width);
 		m.damage[i].height = htole32(slot->damage.v[i].height);
 	}
+	if (v->c->sending == &v->out)
+		return consumer_send_now(v->c, &m, size, -1);
+	return consumer_try(v->c, &m, size, -1);
+}
+
+int consumers_deliver(struct dev_slot *slot, uint64_t seq)
+{
+	struct view *v = slot->consumer;
+	struct consumer *c = v->c;
+	int r = -EAGAIN;
+
 	consumers_expire_later(c->all);
-	if (c->sending == &v->out)
-		r = consumer_send_now(c, &m, size, -1);
-	else
-		r = consumer_try(c, &m, size, -1);
+	/* What could not be sent is not made either: many updates may come before it can. */
+	if (c->sending == &v->out || !consumer_has_line(c))
+		r = send_updated(v, slot, seq);
 	if (r == -EAGAIN) {
 		v->full = true;
 		if (c->sending != &v->out)

@@ -4,7 +4,6 @@
  */
 #include <endian.h>
 #include <errno.h>
-#include <search.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,25 +24,42 @@ void dev_init(struct dev *dev, const struct dev_ops *ops, void *data,
 	TAILQ_INIT(&dev->waiting);
 }
 
-static int compare_ids(const void *a, const void *b)
+static struct dev_bucket *bucket(const struct dev *dev, uint64_t id)
 {
-	const struct dev_buffer *x = a, *y = b;
-
-	return (x->id > y->id) - (x->id < y->id);
+	return &dev->buckets[(id * dev->bucket_key) >> (64 - dev->bucket_bits)];
 }
 
 struct dev_buffer *dev_find(struct dev *dev, uint64_t id)
 {
-	struct dev_buffer key = { .id = id };
-	struct dev_buffer **found = tfind(&key, &dev->tree, compare_ids);
+	struct dev_buffer *b;
 
-	return found ? *found : NULL;
+	if (!dev->buckets)
+		return NULL;
+	LIST_FOREACH(b, bucket(dev, id), id_link)
+		if (b->id == id)
+			break;
+	return b;
+}
+
+/* As many as there can be buffers, or more. */
+static int make_buckets(struct dev *dev)
+{
+	dev->bucket_bits = 1;
+	while (1ull << dev->bucket_bits < dev->limits.max_buffers)
+		dev->bucket_bits++;
+	dev->ops->random(dev->data, &dev->bucket_key, sizeof(dev->bucket_key));
+	dev->bucket_key |= 1;
+	dev->buckets = calloc(1ull << dev->bucket_bits, sizeof(*dev->buckets));
+	return dev->buckets ? 0 : -ENOMEM;
 }
 
 int dev_insert(struct dev *dev, struct dev_buffer *buffer)
 {
-	if (!tsearch(buffer, &dev->tree, compare_ids))
-		return -ENOMEM;
+	int r = dev->buckets ? 0 : make_buckets(dev);
+
+	if (r < 0)
+		return r;
+	LIST_INSERT_HEAD(bucket(dev, buffer->id), buffer, id_link);
 	dev->num_buffers++;
 	dev->total_size += buffer->size;
 	return 0;
@@ -51,9 +67,14 @@ int dev_insert(struct dev *dev, struct dev_buffer *buffer)
 
 void dev_take_out(struct dev_buffer *buffer)
 {
-	tdelete(buffer, &buffer->dev->tree, compare_ids);
-	buffer->dev->num_buffers--;
-	buffer->dev->total_size -= buffer->size;
+	struct dev *dev = buffer->dev;
+
+	LIST_REMOVE(buffer, id_link);
+	dev->total_size -= buffer->size;
+	if (--dev->num_buffers > 0)
+		return;
+	free(dev->buckets);
+	dev->buckets = NULL;
 }
 
 void dev_buffer_free(struct dev_buffer *buffer)

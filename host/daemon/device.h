@@ -90,6 +90,7 @@ struct dev_slot {
 struct dev_buffer {
 	TAILQ_ENTRY(dev_buffer) link; /* dev.buffers, .making, .lost, .dying or .kept */
 	TAILQ_ENTRY(dev_buffer) event_link; /* dev.eventful */
+	LIST_ENTRY(dev_buffer) id_link; /* dev.buckets */
 	LIST_HEAD(, dev_slot) slots;
 	struct dev *dev;
 	uint64_t id;
@@ -215,7 +216,9 @@ struct dev {
 	uint64_t epoch; /* 0: the driver has not said INIT */
 	uint64_t last_epoch; /* that was in force last, and can be resumed; 0: none */
 	struct dev_saved saved;
-	void *tree; /* of tsearch(3), buffers by id */
+	LIST_HEAD(dev_bucket, dev_buffer) *buckets; /* buffers by id; NULL: there are none */
+	unsigned int bucket_bits; /* of their number */
+	uint64_t bucket_key; /* that nobody can foresee: the guest chooses the ids */
 	TAILQ_HEAD(dev_buffers, dev_buffer) buffers;
 	struct dev_buffers making;
 	struct dev_buffers lost; /* of which the guest keeps the id */
