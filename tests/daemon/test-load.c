@@ -429,6 +429,12 @@ static void test_load(void **state)
 	stop(l, state);
 }
 
+/* What scripts/check-load counts the instructions of, by this name. */
+static void __attribute__((noinline)) measured(struct load *l, uint64_t updates)
+{
+	run(l, updates);
+}
+
 /* CPU time of an update, in ns, with that many buffers and otherwise the same. */
 static double cost(struct load *l, void **state, unsigned int buffers, uint64_t updates)
 {
@@ -437,12 +443,21 @@ static double cost(struct load *l, void **state, unsigned int buffers, uint64_t 
 	start(l, state, buffers);
 	warm_up(l);
 	begin = now_ns(CLOCK_PROCESS_CPUTIME_ID);
-	run(l, updates);
+	measured(l, updates);
 	begin = now_ns(CLOCK_PROCESS_CPUTIME_ID) - begin;
 	catch_up(l);
 	check_all(l);
 	stop(l, state);
 	return (double)begin / (double)updates;
+}
+
+/* Of scripts/check-load: one cost, of that many buffers, and nothing else. */
+static void test_counted(void **state)
+{
+	const char *buffers = getenv("BUFSHARE_LOAD_COUNT");
+	_cleanup_free_ struct load *l = new_load();
+
+	cost(l, state, (unsigned int)atoi(buffers), wanted_updates());
 }
 
 static void test_cost(void **state)
@@ -462,10 +477,15 @@ int main(void)
 		cmocka_unit_test(test_load),
 		cmocka_unit_test(test_cost),
 	};
+	const struct CMUnitTest counted[] = {
+		cmocka_unit_test(test_counted),
+	};
 	struct rlimit limit;
 
 	getrlimit(RLIMIT_NOFILE, &limit);
 	limit.rlim_cur = limit.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &limit);
+	if (getenv("BUFSHARE_LOAD_COUNT"))
+		return cmocka_run_group_tests(counted, NULL, NULL);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
