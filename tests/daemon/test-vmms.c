@@ -15,6 +15,8 @@
  *   it works: not offered
  *   says the same for a reset and a pause            test_reset_or_pause, test-vhost-user,
  *                                                    tests/vm/run, tests/vm/life
+ *   stands still while it waits for an answer        test_register, test_register_stop and
+ *                                                    test_copy of test-export-slow
  *   aborts on config_size > 256, vq_size > 1024      test_identity, test-qemu-args.tap,
  *                                                    tests/vm/vmm
  *   reads the config space where the guest does      test_config_everywhere
