@@ -67,6 +67,13 @@ static int op_wait(void *data, uint64_t deadline)
 	return stage_wait(h->stage, deadline);
 }
 
+static int op_wait_input(void *data, int fd)
+{
+	struct host *h = data;
+
+	return stage_wait_input(h->stage, fd);
+}
+
 static int op_wait_seen(void *data, struct player_buffer *b)
 {
 	struct host *h = data;
@@ -85,6 +92,7 @@ static const struct player_ops ops = {
 	.busy = op_busy,
 	.remove = op_remove,
 	.wait = op_wait,
+	.wait_input = op_wait_input,
 	.wait_seen = op_wait_seen,
 };
 

@@ -89,6 +89,13 @@ static int op_wait(void *data, uint64_t deadline)
 	return n ? 1 : wait_for(g->ctl, bufshare_device_get_fd(g->dev), deadline);
 }
 
+static int op_wait_input(void *data, int fd)
+{
+	struct guest *g = data;
+
+	return wait_for(g->ctl, fd, 0);
+}
+
 static const struct player_ops ops = {
 	.add = op_add,
 	.set = op_set,
@@ -96,6 +103,7 @@ static const struct player_ops ops = {
 	.busy = op_busy,
 	.remove = op_remove,
 	.wait = op_wait,
+	.wait_input = op_wait_input,
 };
 
 int cmd_replay_guest(struct ctl *ctl, int argc, char **argv)

@@ -270,6 +270,22 @@ static int check_head(struct player *p, struct json_object *record)
 	return r;
 }
 
+/* The first line decides what is played, so nothing goes on beside that. */
+static int read_record(struct player *p, FILE *f, struct json_object **record, uint8_t **bytes,
+		       uint64_t *n)
+{
+	int r = 0;
+
+	if (p->input >= 0 && p->line > 1)
+		r = p->ops->wait_input(p->data, p->input);
+	if (r < 0)
+		return r;
+	signals_kill(true); /* standard input may never say more */
+	r = recording_read(f, PLAYER_MAX_BYTES, record, bytes, n);
+	signals_kill(false);
+	return r;
+}
+
 int player_run(struct player *p, FILE *f)
 {
 	int r = 0;
@@ -280,9 +296,7 @@ int player_run(struct player *p, FILE *f)
 		uint64_t n = 0;
 
 		p->wrong = "is malformed";
-		signals_kill(true); /* standard input may never say more */
-		r = recording_read(f, PLAYER_MAX_BYTES, &record, &bytes, &n);
-		signals_kill(false);
+		r = read_record(p, f, &record, &bytes, &n);
 		if (r == -ENODATA && p->line > 1)
 			return 0;
 		if (r == -ENODATA)

@@ -53,6 +53,9 @@ struct player_ops {
 	/* Until something happens (1), or the deadline (0). -EINTR: the user wants an end. */
 	int (*wait)(void *data, uint64_t deadline_ns);
 
+	/* Until there is something to read, or -EINTR. */
+	int (*wait_input)(void *data, int fd);
+
 	/* Until somebody sees the buffer; NULL: does not matter. */
 	int (*wait_seen)(void *data, struct player_buffer *b);
 };
@@ -61,6 +64,7 @@ struct player {
 	const struct player_ops *ops;
 	void *data;
 	double speed;
+	int input; /* to wait for before each record; -1: a file, that does not need it */
 	uint64_t line, updates;
 	const char *wrong; /* with -EBADMSG: what is, with the record of that line */
 

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "cli/replay.h"
 #include "common/cleanup.h"
@@ -70,11 +71,23 @@ static int finished(const struct replay *replay, int r)
 	return EXIT_OK;
 }
 
+/* What comes in its own time is waited for, which nothing in a buffer would end. */
+static int input_of(FILE *f)
+{
+	struct stat st;
+
+	if (fstat(fileno(f), &st) == 0 && S_ISREG(st.st_mode))
+		return -1;
+	setvbuf(f, NULL, _IONBF, 0);
+	return fileno(f);
+}
+
 static int play(struct replay *replay, FILE *f)
 {
 	struct player *p = &replay->player;
 	int r;
 
+	p->input = input_of(f);
 	r = player_run(p, f);
 	if (r == 0)
 		r = player_wait_all(p);

@@ -455,6 +455,26 @@ int stage_wait(struct stage *s, uint64_t deadline_ns)
 	return r > 0 ? 1 : r;
 }
 
+static void on_input(void *data, uint32_t events)
+{
+	*(bool *)data = true;
+}
+
+int stage_wait_input(struct stage *s, int fd)
+{
+	struct loop_source *source;
+	bool there = false;
+	int r;
+
+	r = loop_add_fd(s->loop, fd, EPOLLIN, on_input, &there, &source);
+	if (r < 0)
+		return r == -EPERM ? 0 : r; /* it never waits */
+	while (r >= 0 && !there)
+		r = stage_wait(s, 0);
+	loop_source_remove(source);
+	return r < 0 ? r : 0;
+}
+
 static void describe(struct stage *s, const char *label)
 {
 	s->device = (struct virtio_bufshare_config){

@@ -43,4 +43,7 @@ void stage_remove(struct stage_buffer *b, bool producer_gone);
 /* Does what is to do, until something was (1) or the deadline (0); 0: there is none. */
 int stage_wait(struct stage *s, uint64_t deadline_ns);
 
+/* The same until there is something to read from the fd. */
+int stage_wait_input(struct stage *s, int fd);
+
 #endif /* CLI_STAGE_H */
