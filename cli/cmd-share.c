@@ -95,6 +95,8 @@ static void note_other_picture(struct ctl *ctl, const struct share *s, const uin
 	} kinds[] = {
 		{ "JPEG", "\xff\xd8\xff" }, { "GIF", "GIF8" },
 		{ "TIFF", "II*" },	     { "SVG", "<svg" }, { "JPEG XL", "\xff\x0a" },
+		{ "PBM", "P1\n" },	     { "PGM", "P2\n" }, { "PPM of text", "P3\n" },
+		{ "PBM", "P4\n" },	     { "PGM", "P5\n" }, { "PAM", "P7\n" },
 	};
 	size_t i;
 
@@ -103,7 +105,7 @@ static void note_other_picture(struct ctl *ctl, const struct share *s, const uin
 
 		if (size >= n && memcmp(bytes, kinds[i].begin, n) == 0)
 			note(ctl, "%s looks like a %s, which is shared as plain bytes; "
-				  "as a PNG or PPM it would be a picture", s->file, kinds[i].name);
+				  "as a PNG or binary PPM it would be a picture", s->file, kinds[i].name);
 	}
 }
 

@@ -248,6 +248,23 @@ static int until_end(struct held *h)
 	return EXIT_OK;
 }
 
+/* Properties that say a picture and are wrong: no host program will show it. */
+static void note_wrong_picture(const struct held *h)
+{
+	struct bufshare_framebuffer fb;
+	const char *value;
+	int r = bufshare_buffer_get_framebuffer(h->buf, &fb);
+
+	if (r == -EINVAL)
+		note(h->ctl, "its properties say a picture that does not lie inside its %" PRIu64
+			     " bytes; host programs will not show it",
+		     bufshare_buffer_get_size(h->buf));
+	else if (r == -ENOENT &&
+		 bufshare_buffer_get_property(h->buf, BUFSHARE_PROPERTY_WIDTH, &value) == 0)
+		note(h->ctl, "a picture has width, height, stride and format; host programs will "
+			     "not show this one");
+}
+
 int hold_buffer(struct ctl *ctl, const struct hold *hold, struct bufshare_device *dev,
 		struct bufshare_buffer *buf)
 {
@@ -257,6 +274,8 @@ int hold_buffer(struct ctl *ctl, const struct hold *hold, struct bufshare_device
 
 	for (i = 0; r == EXIT_OK && i < hold->num_properties; i++)
 		r = set_property(ctl, buf, hold->properties[i]);
+	if (r == EXIT_OK)
+		note_wrong_picture(&h);
 	if (r == EXIT_OK && hold->dry_run)
 		return say_what_would_be(&h);
 	if (r == EXIT_OK)

@@ -28,8 +28,15 @@ int png_read(const void *bytes, uint64_t size, struct png_picture *picture, cons
 		snprintf(message, sizeof(message), "%s", image.message);
 		return -EBADMSG;
 	}
+	if (image.width > PICTURE_MAX_SIDE || image.height > PICTURE_MAX_SIDE ||
+	    (uint64_t)image.width * image.height > PICTURE_MAX_BYTES / 4) {
+		png_image_free(&image);
+		*why = "it has more than 32768 pixels a side, or is larger than 1 GiB";
+		return -EBADMSG;
+	}
 	alpha = image.format & PNG_FORMAT_FLAG_ALPHA;
 	image.format = PNG_FORMAT_BGRA; /* in memory, which is ARGB8888 of DRM */
+	image.flags |= PNG_IMAGE_FLAG_16BIT_sRGB; /* what they are if the file says nothing */
 	pixels = malloc(PNG_IMAGE_SIZE(image));
 	if (!pixels) {
 		png_image_free(&image);

@@ -11,6 +11,10 @@
 
 #include <bufshare-types.h>
 
+/* Of what is read, so that a small file cannot make large memory. */
+#define PICTURE_MAX_SIDE 32768
+#define PICTURE_MAX_BYTES (1u << 30)
+
 struct png_picture {
 	uint32_t width;
 	uint32_t height;
@@ -21,7 +25,10 @@ struct png_picture {
 /* Whether the first bytes of a file are those of a PNG. */
 bool png_is(const void *bytes, uint64_t size);
 
-/* Reads a PNG in memory. -EBADMSG: damaged; *why says how, static. -ENOMEM. */
+/*
+ * Reads a PNG in memory, of any kind; 16 bits a channel become 8. -EBADMSG: damaged, or
+ * too large; *why says how, static. -ENOMEM.
+ */
 int png_read(const void *bytes, uint64_t size, struct png_picture *picture, const char **why);
 
 /* Formats that png_write_file() takes, and the bytes of a pixel, 0 of another one. */

@@ -8,8 +8,6 @@
 
 #include "cli/ppm.h"
 
-#define MAX_SIDE 32768
-
 bool ppm_is(const void *bytes, uint64_t size)
 {
 	const uint8_t *p = bytes;
@@ -53,16 +51,20 @@ int ppm_read(const void *bytes, uint64_t size, struct png_picture *picture, cons
 	uint8_t *pixels;
 	size_t i, n;
 
-	*why = "a width, a height or a largest value is missing or too large";
-	p = number(p + 2, end, MAX_SIDE, &width);
+	*why = "a width, a height (to 32768) or a largest value (to 255) is missing or too large";
+	p = number(p + 2, end, PICTURE_MAX_SIDE, &width);
 	if (p)
-		p = number(p, end, MAX_SIDE, &height);
+		p = number(p, end, PICTURE_MAX_SIDE, &height);
 	if (p)
 		p = number(p, end, 255, &max);
 	if (!p)
 		return -EBADMSG;
 	*why = "it ends before its last pixel";
 	n = (size_t)width * height;
+	if (n > PICTURE_MAX_BYTES / 4) {
+		*why = "it is larger than 1 GiB";
+		return -EBADMSG;
+	}
 	if (p == end || (uint64_t)(end - ++p) < 3 * (uint64_t)n)
 		return -EBADMSG;
 	pixels = malloc(4 * n);
