@@ -220,6 +220,9 @@ void interrupting_signals(sigset_t *set);
 
 uint64_t now_ns(void);
 
+/* For qsort() of numbers. */
+int compare_u64(const void *a, const void *b);
+
 /* A number without sign; *end: what follows it must be empty. */
 bool parse_u64(const char *s, uint64_t max, uint64_t *value);
 

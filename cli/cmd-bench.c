@@ -219,16 +219,9 @@ static int measure(struct bench *b)
 
 /* ---- what came out ---- */
 
-static int compare(const void *a, const void *b)
-{
-	const uint64_t *x = a, *y = b;
-
-	return (*x > *y) - (*x < *y);
-}
-
 static uint64_t median(struct bench *b, int metric)
 {
-	qsort(b->times[metric], b->done, sizeof(uint64_t), compare);
+	qsort(b->times[metric], b->done, sizeof(uint64_t), compare_u64);
 	return b->times[metric][b->done / 2];
 }
 

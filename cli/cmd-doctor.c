@@ -83,13 +83,6 @@ static void check_labels(struct doctor *d)
 	report_add(report, "labels", FINDING_GOOD, NULL, "no two devices have the same");
 }
 
-static int compare(const void *a, const void *b)
-{
-	const uint64_t *x = a, *y = b;
-
-	return (*x > *y) - (*x < *y);
-}
-
 /* Whether the host answers. */
 static bool check_host(struct doctor *d, struct bufshare_device *dev)
 {
@@ -106,7 +99,7 @@ static bool check_host(struct doctor *d, struct bufshare_device *dev)
 			return false;
 		}
 	}
-	qsort(times, NUM_PINGS, sizeof(times[0]), compare);
+	qsort(times, NUM_PINGS, sizeof(times[0]), compare_u64);
 	report_add(&d->report, "host", FINDING_GOOD, NULL,
 		   "answers; a round trip takes %.1f us (%.1f to %.1f)",
 		   (double)times[NUM_PINGS / 2] / 1e3, (double)times[0] / 1e3,

@@ -71,23 +71,12 @@ static int next_event(struct monitor *m, struct bufshare_event *ev)
 
 static void add_damage(const struct bufshare_host_buffer *buf, struct json_object *o)
 {
-	struct json_object *list, *one;
-	const struct bufshare_rect *rects;
-	size_t n, i, k;
+	struct json_object *damage = host_damage(buf);
 
-	if (bufshare_host_buffer_get_damage(buf, &rects, &n) < 0 || !n)
-		return;
-	list = json_object_new_array();
-	for (i = 0; i < n; i++) {
-		const uint32_t numbers[] = { rects[i].x, rects[i].y, rects[i].width,
-					     rects[i].height };
-
-		one = json_object_new_array();
-		for (k = 0; k < ARRAY_SIZE(numbers); k++)
-			json_object_array_add(one, json_object_new_uint64(numbers[k]));
-		json_object_array_add(list, one);
-	}
-	json_object_object_add(o, "damage", list);
+	if (json_object_array_length(damage))
+		json_object_object_add(o, "damage", damage);
+	else
+		json_object_put(damage);
 }
 
 static void add_guest_buffer(struct monitor *m, const struct bufshare_event *ev,

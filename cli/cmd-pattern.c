@@ -235,13 +235,6 @@ static int play(struct pattern *p)
 	return r;
 }
 
-static int compare(const void *a, const void *b)
-{
-	const uint64_t *x = a, *y = b;
-
-	return (*x > *y) - (*x < *y);
-}
-
 static void summary(struct pattern *p)
 {
 	_cleanup_(cleanup_json) struct json_object *o = json_new();
@@ -254,7 +247,7 @@ static void summary(struct pattern *p)
 	json_add_u64(o, "released", p->released);
 	json_add_u64(o, "unseen", p->unseen);
 	if (p->num_times) {
-		qsort(p->times_ns, p->num_times, sizeof(*p->times_ns), compare);
+		qsort(p->times_ns, p->num_times, sizeof(*p->times_ns), compare_u64);
 		json_add_u64(o, "update_to_release_mean_ns", sum / p->num_times);
 		json_add_u64(o, "update_to_release_median_ns", p->times_ns[p->num_times / 2]);
 	}

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "cli/file.h"
+#include "cli/host-events.h"
 #include "cli/recording.h"
 #include "common/cleanup.h"
 
@@ -73,25 +74,6 @@ static void add_properties(struct json_object *o, const struct bufshare_host_buf
 	json_object_object_add(o, "properties", all);
 }
 
-static void add_damage(struct json_object *o, const struct bufshare_host_buffer *buf)
-{
-	struct json_object *all = json_object_new_array();
-	const struct bufshare_rect *rects;
-	size_t n = 0, i;
-
-	bufshare_host_buffer_get_damage(buf, &rects, &n);
-	for (i = 0; i < n; i++) {
-		struct json_object *rect = json_object_new_array();
-
-		json_object_array_add(rect, json_object_new_uint64(rects[i].x));
-		json_object_array_add(rect, json_object_new_uint64(rects[i].y));
-		json_object_array_add(rect, json_object_new_uint64(rects[i].width));
-		json_object_array_add(rect, json_object_new_uint64(rects[i].height));
-		json_object_array_add(all, rect);
-	}
-	json_object_object_add(o, "damage", all);
-}
-
 static int write_contents(struct recorder *r, struct json_object *o,
 			  struct bufshare_host_buffer *buf)
 {
@@ -133,7 +115,7 @@ static int record_updated(struct recorder *r, const struct bufshare_event *ev,
 
 	json_add_u64(o, "seq", ev->seq);
 	json_add_u64(o, "guest_time_ns", ev->guest_time_ns);
-	add_damage(o, buf);
+	json_object_object_add(o, "damage", host_damage(buf));
 	e = write_contents(r, o, buf);
 	bufshare_host_buffer_release(buf, ev->seq);
 	r->updates++;

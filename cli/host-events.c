@@ -23,6 +23,26 @@ int host_look_on(struct bufshare_host *host, struct bufshare_event *ev)
 	return r;
 }
 
+struct json_object *host_damage(const struct bufshare_host_buffer *buf)
+{
+	struct json_object *all = json_object_new_array();
+	const struct bufshare_rect *rects;
+	size_t n = 0, i;
+
+	if (bufshare_host_buffer_get_damage(buf, &rects, &n) < 0)
+		return all;
+	for (i = 0; i < n; i++) {
+		struct json_object *one = json_object_new_array();
+
+		json_object_array_add(one, json_object_new_uint64(rects[i].x));
+		json_object_array_add(one, json_object_new_uint64(rects[i].y));
+		json_object_array_add(one, json_object_new_uint64(rects[i].width));
+		json_object_array_add(one, json_object_new_uint64(rects[i].height));
+		json_object_array_add(all, one);
+	}
+	return all;
+}
+
 int host_ask_stats(struct ctl *ctl, struct bufshare_host *host,
 		   void (*take)(void *data, const struct bufshare_event *ev), void *data)
 {

@@ -239,6 +239,13 @@ bool parse_format(const char *s, uint32_t *format)
 	return true;
 }
 
+int compare_u64(const void *a, const void *b)
+{
+	const uint64_t *x = a, *y = b;
+
+	return (*x > *y) - (*x < *y);
+}
+
 /* ---- cleanup ---- */
 
 void cleanup_device(struct bufshare_device **dev)
