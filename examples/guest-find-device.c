@@ -10,6 +10,19 @@
 
 #include <bufshare.h>
 
+/* Made from the label, or random: see vhost-user-bufshare(1). */
+static void print_uuid(const struct bufshare_device *dev)
+{
+	uint8_t uuid[BUFSHARE_UUID_SIZE];
+	size_t i;
+
+	if (bufshare_device_get_uuid(dev, uuid) < 0)
+		return;
+	for (i = 0; i < sizeof(uuid); i++)
+		printf("%02x", uuid[i]);
+	printf("\n");
+}
+
 int main(void)
 {
 	struct bufshare_device **devs;
@@ -27,9 +40,10 @@ int main(void)
 		bufshare_device_get_subsystem(devs[i], &vendor, &device);
 		r = bufshare_device_get_limit(devs[i], BUFSHARE_LIMIT_BUFFER_SIZE, &largest);
 		printf("%s: label \"%s\", application \"%s\", subsystem %04x:%04x, buffers up to %" PRIu64
-		       " bytes\n", bufshare_device_get_path(devs[i]),
+		       " bytes, uuid ", bufshare_device_get_path(devs[i]),
 		       bufshare_device_get_label(devs[i]), bufshare_device_get_application(devs[i]),
 		       vendor, device, r < 0 ? 0 : largest);
+		print_uuid(devs[i]);
 	}
 	bufshare_device_list_free(devs, n);
 	return n == 0;

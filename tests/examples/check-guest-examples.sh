@@ -78,5 +78,17 @@ for source in "$srcdir"/examples/guest-*.c; do
 	count=$((count + 1))
 done
 echo "$count examples were built"
+
+# Each is one idea, and is run: in a guest, or on the host of one.
+for source in "$srcdir"/examples/*.c; do
+	name=$(basename "$source" .c)
+	lines=$(wc -l <"$source")
+	if [ "$lines" -lt 40 ] || [ "$lines" -gt 150 ]; then
+		echo "$name has $lines lines, not 40 to 150"
+		failed=1
+	fi
+	grep -q "$name" "$srcdir/tests/vm/examples" "$srcdir/scripts/check-udmabuf" ||
+		{ echo "$name is run nowhere"; failed=1; }
+done
 [ "$count" -ge 6 ] || failed=1
 exit "$failed"

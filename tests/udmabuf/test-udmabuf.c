@@ -11,6 +11,7 @@
 #include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -36,6 +37,7 @@ struct proof {
 	struct guest guest;
 	struct bufshare_host *host;
 	pid_t qemu;
+	const char *consumers; /* where they connect */
 	bool refused; /* what becomes of a buffer beyond the limits */
 	uint64_t next_id;
 };
@@ -167,16 +169,15 @@ static void shows_pages(struct proof *p, struct bufshare_host_buffer *buf,
 	passed("the host's writes are seen by the guest, page by page in order");
 }
 
-static int open_vgem(void)
+static int open_vgem(char path[64])
 {
-	char path[64];
 	int i, fd;
 
 	for (i = 0; i < 16; i++) {
 		drmVersionPtr version;
 		bool found;
 
-		snprintf(path, sizeof(path), "/dev/dri/card%d", i);
+		snprintf(path, 64, "/dev/dri/card%d", i);
 		fd = open(path, O_RDWR | O_CLOEXEC);
 		if (fd < 0)
 			continue;
@@ -193,7 +194,8 @@ static int open_vgem(void)
 /* Another driver takes the dma-buf, and gives the same pages out again. */
 static void is_imported(int fd, uint32_t expected)
 {
-	_cleanup_close_ int vgem = open_vgem(), again = -1;
+	char path[64];
+	_cleanup_close_ int vgem = open_vgem(path), again = -1;
 	const uint32_t *map;
 	uint32_t handle;
 
@@ -206,6 +208,24 @@ static void is_imported(int fd, uint32_t expected)
 	munmap((void *)map, PAGE);
 	must(drmCloseBufferHandle(vgem, handle) == 0);
 	passed("vgem imports it");
+}
+
+/* As a program does it that is a consumer too. */
+static void example_imports(const struct proof *p, uint64_t id, uint64_t size)
+{
+	char path[64], line[256] = "", expected[128];
+	_cleanup_close_ int vgem = open_vgem(path);
+	FILE *f;
+
+	must(vgem >= 0);
+	snprintf(line, sizeof(line), "host-import %s proof %s", p->consumers, path);
+	f = popen(line, "re");
+	must(f && fgets(line, sizeof(line), f));
+	must(pclose(f) == 0);
+	snprintf(expected, sizeof(expected),
+		 "buffer %" PRIu64 ", %" PRIu64 " bytes, is handle 1 of the device\n", id, size);
+	must(strcmp(line, expected) == 0);
+	passed("the example host-import imports it");
 }
 
 static void within_limits(struct proof *p, const char *what,
@@ -305,6 +325,7 @@ static void sealed(struct proof *p)
 
 	shows_pages(p, buf, ranges, ARRAY_SIZE(ranges));
 	is_imported(fd, 0x1000);
+	example_imports(p, id, ARRAY_SIZE(ranges) * PAGE);
 	updates(p, buf, id);
 	limits(p);
 	outlives(p, buf, 0x1000);
@@ -333,6 +354,7 @@ int main(int argc, char **argv)
 	p.qemu = (pid_t)strtol(argv[3], NULL, 10);
 	p.refused = strcmp(argv[4], "refused") == 0;
 	must(p.qemu > 1);
+	p.consumers = argv[2];
 	guest_start(&p.guest, argv[1]);
 	must(bufshare_host_connect(argv[2], "proof", &p.host) == 0);
 
