@@ -2,6 +2,7 @@
 /*
  * libbufshare on the real driver: what a fake cannot prove, because it is the kernel's. Runs
  * as root in a guest with one device, whose host shows nobody what "test.library" shares.
+ * With an argument it is what strace looks at: that many updates between two getppid().
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -12,11 +13,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
+#include <drm/bufshare_drm.h>
 #include <drm_fourcc.h>
 
 #include <bufshare.h>
@@ -268,7 +271,86 @@ static void test_import_own(void **state)
 	bufshare_buffer_unref(buf);
 }
 
-int main(void)
+/* ---- older and newer programs ---- */
+
+/* The structure of a program whose header is newer: it ends behind what the driver knows. */
+static void check_longer(int fd, uint64_t id)
+{
+	struct longer {
+		struct drm_bufshare_info info;
+		uint64_t more[4];
+	} args = { .info.id = id, .more = { 1, 2, 3, 4 } };
+
+	assert_int_equal(ioctl(fd, DRM_IOWR(DRM_COMMAND_BASE + DRM_BUFSHARE_INFO, struct longer),
+			       &args), 0);
+	assert_int_equal(args.info.size, PAGE);
+	assert_string_equal(args.info.application, "test.library");
+	assert_int_equal(args.more[0], 1);
+	assert_int_equal(args.more[3], 4);
+}
+
+/* And of one whose header is older: the driver must not write behind it. */
+static void check_shorter(int fd, uint64_t id)
+{
+	struct shorter {
+		uint64_t id;
+		uint32_t handle, flags;
+		uint64_t size;
+	};
+	struct {
+		struct shorter args;
+		unsigned char behind[256];
+	} memory = { .args.id = id };
+	size_t i;
+
+	memset(memory.behind, 0x5a, sizeof(memory.behind));
+	assert_int_equal(ioctl(fd, DRM_IOWR(DRM_COMMAND_BASE + DRM_BUFSHARE_INFO, struct shorter),
+			       &memory.args), 0);
+	assert_int_equal(memory.args.size, PAGE);
+	for (i = 0; i < sizeof(memory.behind); i++)
+		assert_int_equal(memory.behind[i], 0x5a);
+}
+
+static void test_structures(void **state)
+{
+	const int fd = bufshare_device_get_fd(*state);
+	struct bufshare_buffer *buf = registered(*state);
+
+	check_longer(fd, bufshare_buffer_get_id(buf));
+	check_shorter(fd, bufshare_buffer_get_id(buf));
+	bufshare_buffer_unref(buf);
+}
+
+/* ---- for strace ---- */
+
+static int make_updates(int n)
+{
+	const struct bufshare_rect damage[] = { { 0, 0, 1, 1 }, { 2, 0, 1, 1 } };
+	struct bufshare_update updates[2] = { 0 };
+	struct bufshare_device *dev;
+	int r = 0, i;
+
+	if (bufshare_device_new_from_label(NULL, &dev) < 0 || bufshare_device_open(dev) < 0)
+		return 1;
+	for (i = 0; i < 2; i++) {
+		updates[i].damage = damage;
+		updates[i].num_damage = 2;
+		if (bufshare_buffer_new(dev, 1, &updates[i].buffer) < 0 ||
+		    bufshare_buffer_register(updates[i].buffer, "test.library") < 0)
+			return 1;
+	}
+	getppid();
+	for (i = 0; i < n && r == 0; i++)
+		r = i % 2 ? bufshare_device_update(dev, updates, 2) :
+			    bufshare_buffer_update(updates[0].buffer, damage, 2, NULL);
+	getppid();
+	bufshare_buffer_unref(updates[0].buffer);
+	bufshare_buffer_unref(updates[1].buffer);
+	bufshare_device_unref(dev);
+	return r < 0;
+}
+
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_features, setup, teardown),
@@ -279,7 +361,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_memory, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_planes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_import_own, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_structures, setup, teardown),
 	};
 
+	if (argc > 1)
+		return make_updates(atoi(argv[1]));
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
