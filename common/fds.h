@@ -5,6 +5,7 @@
 #ifndef COMMON_FDS_H
 #define COMMON_FDS_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -39,5 +40,16 @@ static inline bool fds_take(struct msghdr *mh, int *fds, size_t max, size_t *n)
 	}
 	return all;
 }
+
+/*
+ * accept() said so of errno: there is no room for another connection, which waits, and the
+ * listening socket is readable as long as it does. Whoever looks again at once gets nothing
+ * else done.
+ */
+static inline bool fds_no_room(int error)
+{
+	return error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS;
+}
+#define FDS_NO_ROOM_PAUSE_NS 100000000ull
 
 #endif /* COMMON_FDS_H */

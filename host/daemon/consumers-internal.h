@@ -108,6 +108,7 @@ struct consumers {
 	struct consumers_config config;
 	struct loop *loop;
 	struct loop_source *source; /* of the listener */
+	struct loop_source *again; /* a timer, when it is looked at again */
 	struct loop_source *reaper;
 	struct loop_source *expiry; /* of what is held too long */
 	bool expiry_set;

@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 
 #include "common/cleanup.h"
+#include "common/fds.h"
 #include "host/daemon/consumers.h"
 #include "host/daemon/consumers-internal.h"
 #include "host/daemon/log.h"
@@ -410,11 +411,23 @@ static void connecting(void *data, uint32_t events)
 	int sock = accept4(cs->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	int r;
 
+	if (sock < 0 && fds_no_room(errno)) {
+		log_warn("a consumer has to wait: %m");
+		loop_source_set_events(cs->source, 0);
+		loop_timer_set(cs->again, FDS_NO_ROOM_PAUSE_NS, 0);
+	}
 	if (sock < 0)
 		return;
 	r = consumers_accept(cs, sock);
 	if (r < 0)
 		log_warn("a consumer was turned away: %s", strerror(-r));
+}
+
+static void listen_again(void *data)
+{
+	struct consumers *cs = data;
+
+	loop_source_set_events(cs->source, EPOLLIN);
 }
 
 static void cleanup_consumers(struct consumers **cs)
@@ -438,6 +451,8 @@ int consumers_new(struct loop *loop, struct dev *dev, const struct consumers_con
 	r = loop_add_timer(loop, reap, cs, &cs->reaper);
 	if (r == 0)
 		r = loop_add_timer(loop, expire, cs, &cs->expiry);
+	if (r == 0)
+		r = loop_add_timer(loop, listen_again, cs, &cs->again);
 	if (r == 0 && listener >= 0)
 		r = loop_add_fd(loop, listener, EPOLLIN, connecting, cs, &cs->source);
 	if (r < 0)
@@ -458,6 +473,7 @@ struct consumers *consumers_free(struct consumers *cs)
 	loop_source_remove(cs->source);
 	loop_source_remove(cs->reaper);
 	loop_source_remove(cs->expiry);
+	loop_source_remove(cs->again);
 	if (cs->listener >= 0)
 		close(cs->listener);
 	free(cs);

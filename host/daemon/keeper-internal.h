@@ -32,6 +32,8 @@ struct keeper {
 
 	/* The VMM. */
 	struct loop_source *listener_source;
+	struct loop_source *again; /* a timer, when there may be room for a connection */
+	bool no_room;
 	struct loop_source *vmm_source;
 	int vmm; /* -1: none */
 	bool served; /* there was one */

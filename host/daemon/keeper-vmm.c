@@ -26,7 +26,7 @@ union control {
 
 void keeper_update_listening(struct keeper *k)
 {
-	bool can = k->ready && !k->closing && k->vmm < 0 && !k->ending;
+	bool can = k->ready && !k->closing && k->vmm < 0 && !k->ending && !k->no_room;
 
 	if (k->listener_source)
 		loop_source_set_events(k->listener_source, can ? EPOLLIN : 0);

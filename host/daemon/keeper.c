@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "common/fds.h"
 #include "host/daemon/keeper-internal.h"
 #include "host/daemon/log.h"
 
@@ -77,12 +78,26 @@ void keeper_set_log_level(struct keeper *k, int level)
 	keeper_tell(k, KEEPER_LEVEL, level);
 }
 
+static void listen_again(void *data)
+{
+	struct keeper *k = data;
+
+	k->no_room = false;
+	keeper_update_listening(k);
+}
+
 static void on_connection(void *data, uint32_t events)
 {
 	struct keeper *k = data;
 	int sock, r;
 
 	sock = accept4(k->config.listener, NULL, NULL, SOCK_CLOEXEC);
+	if (sock < 0 && fds_no_room(errno)) {
+		log_err("a VMM has to wait: %m");
+		k->no_room = true;
+		keeper_update_listening(k);
+		loop_timer_set(k->again, FDS_NO_ROOM_PAUSE_NS, 0);
+	}
 	if (sock < 0)
 		return;
 	r = keeper_connect(k, sock);
@@ -132,6 +147,8 @@ int keeper_new(struct loop *loop, const struct keeper_config *config, struct kee
 		r = loop_add_timer(loop, respawn, k, &k->respawn);
 	if (r == 0)
 		r = loop_add_timer(loop, lingered, k, &k->linger);
+	if (r == 0)
+		r = loop_add_timer(loop, listen_again, k, &k->again);
 	if (r == 0 && config->listener >= 0)
 		r = loop_add_fd(loop, config->listener, 0, on_connection, k, &k->listener_source);
 	if (r == 0)
@@ -153,6 +170,7 @@ struct keeper *keeper_free(struct keeper *k)
 	loop_source_remove(k->vmm_source);
 	loop_source_remove(k->respawn);
 	loop_source_remove(k->linger);
+	loop_source_remove(k->again);
 	if (k->vmm >= 0)
 		close(k->vmm);
 	message_clear(&k->in);
