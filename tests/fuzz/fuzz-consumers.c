@@ -211,7 +211,7 @@ static void do_register(struct state *s, uint64_t id)
 
 	memcpy(m.properties, properties, sizeof(properties));
 	command(s, &m, offsetof(typeof(m), properties) + sizeof(properties));
-	fuzz_check(dev_find(&s->dev, id));
+	fuzz_check(dev_find(&s->dev, id) || fuzz_fault());
 }
 
 static void update(struct state *s, uint64_t id)
@@ -416,10 +416,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	before = fuzz_lowest_fd();
 	start(&s);
+	fuzz_faults(true);
 	for (i = 0; s.in.size && i < MAX_STEPS; i++)
 		step(&s);
 
 	dev_clear(&s.dev);
+	fuzz_faults(false);
 	fuzz_check(s.unanswered == 0);
 	for (i = 0; i < NUM_CONSUMERS; i++)
 		close(s.socks[i]);

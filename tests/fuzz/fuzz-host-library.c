@@ -75,12 +75,14 @@ static void make_file(struct state *s)
 	size_t size;
 	const uint8_t *bytes = fuzz_chunk(&s->in, &size);
 
+	fuzz_faults(false);
 	if (s->file >= 0)
 		close(s->file);
 	s->file = memfd_create("fuzz", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	fuzz_check(s->file >= 0);
 	fuzz_check(write(s->file, bytes, size) == (ssize_t)size);
 	fuzz_check(fcntl(s->file, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) == 0);
+	fuzz_faults(true);
 }
 
 /* Whatever the library gives out of a buffer must be there. */
@@ -223,6 +225,7 @@ static int connect_host(struct state *s)
 	m.state = htole32(BUFSHARE_IPC_STATE_RUNNING);
 	ipc_field_set(m.label, sizeof(m.label), "fuzz");
 	ipc_send(s->sock, &m, sizeof(m), -1);
+	fuzz_faults(true);
 	r = bufshare_host_new_from_fd(fds[0], "*", &s->host);
 	if (r < 0)
 		close(fds[0]);
@@ -247,6 +250,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			bufshare_host_buffer_unref(s.kept[i]);
 		bufshare_host_unref(s.host);
 	}
+	fuzz_faults(false);
 	close(s.sock);
 	if (s.file >= 0)
 		close(s.file);

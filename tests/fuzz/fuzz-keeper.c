@@ -350,10 +350,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	worker.no_forks = 0;
 	fuzz_check(loop_new(&s.loop) == 0);
 	fuzz_check(keeper_new(s.loop, &config, &s.keeper) == 0);
+	fuzz_faults(true);
 	settle(&s);
 	for (i = 0; s.in.size && i < MAX_STEPS; i++)
 		step(&s);
 	keeper_free(s.keeper);
+	fuzz_faults(false);
 	loop_free(s.loop);
 	worker.on = false;
 	fuzz_check(worker.channel < 0);

@@ -204,7 +204,9 @@ static void run_worker(struct state_of_run *s, int channel)
 	};
 	int status;
 
+	fuzz_faults(true);
 	status = worker_run(&options);
+	fuzz_faults(false);
 	fuzz_check(status == 0 || status == 1);
 	/* What it changes of its process is not for ours. */
 	prctl(PR_SET_PDEATHSIG, 0);

@@ -84,6 +84,15 @@ void fuzz_mute(bool mute)
 	stderr = mute ? nothing : err;
 }
 
+__attribute__((weak)) void fuzz_faults(bool wanted)
+{
+}
+
+__attribute__((weak)) bool fuzz_fault(void)
+{
+	return false;
+}
+
 int fuzz_lowest_fd(void)
 {
 	int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);

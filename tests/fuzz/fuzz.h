@@ -48,6 +48,12 @@ int fuzz_memfd(size_t size);
 /* What is printed goes nowhere, or out again. */
 void fuzz_mute(bool mute);
 
+/* From here on what an input does may be made to fail (faults.c), or no more. */
+void fuzz_faults(bool wanted);
+
+/* Whether something has failed that need not, so that a request can be refused. */
+bool fuzz_fault(void);
+
 /* To be called before and after an input: whoever opened more than was closed fails. */
 int fuzz_lowest_fd(void);
 
