@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * guest-storm NODE PROCESSES CALLS SEED
+ * guest-storm NODE PROCESSES CALLS SEED [faults]
  *
  * Calls of the driver at random, right and wrong, from several processes that share a file
  * and are killed now and then. It looks at no result: what counts is that the kernel has
- * nothing to say afterwards, and that the driver still works.
+ * nothing to say afterwards, and that the driver still works. With faults, those of the
+ * kernel's failslab hit the calls, if it was told to filter by task.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -379,8 +380,16 @@ static const struct {
 #define NUM_CALLS (sizeof(calls) / sizeof(calls[0]))
 
 static struct count *counts; /* shared by all processes */
+static bool with_faults;
 
 /* ---- processes ---- */
+
+static bool let_fail(void)
+{
+	int fd = open("/proc/self/make-it-fail", O_WRONLY | O_CLOEXEC);
+
+	return fd >= 0 && write(fd, "1", 1) == 1;
+}
 
 static _Noreturn void burst(const char *node, int shared, uint64_t seed)
 {
@@ -395,6 +404,8 @@ static _Noreturn void burst(const char *node, int shared, uint64_t seed)
 		_exit(1);
 	for (i = 0; i < POOL; i++)
 		s.fds[i] = -1;
+	if (with_faults && !let_fail())
+		_exit(1);
 	for (i = 0; i < BURST; i++) {
 		uint32_t which = below(&s, NUM_CALLS);
 
@@ -460,8 +471,9 @@ int main(int argc, char **argv)
 	int shared, status, failed = 0;
 	uint64_t seed;
 
-	if (argc != 5) {
-		fprintf(stderr, "usage: guest-storm NODE PROCESSES CALLS SEED\n");
+	with_faults = argc == 6 && strcmp(argv[5], "faults") == 0;
+	if (argc != 5 && !with_faults) {
+		fprintf(stderr, "usage: guest-storm NODE PROCESSES CALLS SEED [faults]\n");
 		return 2;
 	}
 	processes = strtol(argv[2], NULL, 10);
