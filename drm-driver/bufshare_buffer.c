@@ -8,6 +8,7 @@
  */
 #include <linux/slab.h>
 
+#include "bufshare_cycle.h"
 #include "bufshare_drv.h"
 
 static void buffer_release(struct kref *ref)
@@ -148,7 +149,7 @@ static int copy_props(struct bufshare_buffer *buf, const char *props, size_t siz
 		return -ENOMEM;
 
 	buf->props_size = bufshare_props_apply(block, 0, props, size);
-	buf->props = kmemdup(block, buf->props_size, GFP_KERNEL);
+	buf->props = kmemdup(block, buf->props_size, GFP_KERNEL_ACCOUNT);
 	kfree(block);
 	return buf->props ? 0 : -ENOMEM;
 }
@@ -159,7 +160,7 @@ static struct bufshare_buffer *buffer_new(struct bufshare_device *bdev, struct d
 {
 	struct bufshare_buffer *buf;
 
-	buf = kzalloc(sizeof(*buf), GFP_KERNEL);
+	buf = kzalloc(sizeof(*buf), GFP_KERNEL_ACCOUNT);
 	if (!buf)
 		return NULL;
 

@@ -12,6 +12,7 @@
  * Updates with fences stand in line before that, and so do those that come after them. They
  * bring a request of their own, and one more for the update that follows.
  */
+#include "bufshare_cycle.h"
 #include "bufshare_damage.h"
 #include "bufshare_drv.h"
 

@@ -11,6 +11,7 @@
 #include <drm/drm_managed.h>
 #include <drm/drm_prime.h>
 
+#include "bufshare_cycle.h"
 #include "bufshare_drv.h"
 #include "compat.h"
 

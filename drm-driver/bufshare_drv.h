@@ -247,12 +247,6 @@ enum bufshare_state {
 struct bufshare_request;
 struct bufshare_wait;
 
-/* The UPDATE command, with room for all damage that later updates may add. */
-struct bufshare_update_command {
-	struct virtio_bufshare_update update;
-	struct virtio_bufshare_rect rects[VIRTIO_BUFSHARE_MAX_DAMAGE];
-};
-
 /* A point of a syncobj, to be signalled when an update is released. */
 struct bufshare_release {
 	struct list_head link; /* bufshare_buffer.releases, bufshare_device.released */
@@ -462,6 +456,7 @@ void bufshare_huge_init(struct bufshare_device *bdev);
 int bufshare_huge_use(struct bufshare_device *bdev, struct drm_gem_object *obj, bool always);
 
 /* bufshare_memory.c */
+int bufshare_memory_reachable(struct bufshare_device *bdev);
 int bufshare_memory_map_error(struct bufshare_device *bdev, int error);
 int bufshare_memory_ranges(struct bufshare_device *bdev, struct sg_table *sgt, u64 size,
 			   struct virtio_bufshare_range *ranges, u32 room);
@@ -509,39 +504,6 @@ bool bufshare_command_props_fit(struct bufshare_device *bdev, const char *block,
 int bufshare_command_set_props(struct bufshare_buffer *buf, struct bufshare_file *by,
 			       const char *changes, size_t size);
 int bufshare_command_get_props(struct bufshare_buffer *buf, char *block, size_t *size);
-
-/* bufshare_update.c */
-struct bufshare_updates *bufshare_updates_new(void);
-void bufshare_updates_free(struct bufshare_updates *all);
-int bufshare_update(struct bufshare_file *bfile, struct drm_bufshare_update_entry __user *user,
-		    u32 count);
-
-/* bufshare_cycle.c */
-struct bufshare_request *bufshare_cycle_request_new(struct bufshare_device *bdev);
-bool bufshare_cycle_recycle(struct bufshare_request *req);
-int bufshare_cycle_init(struct bufshare_device *bdev, unsigned int max_stock);
-void bufshare_cycle_fini(struct bufshare_device *bdev);
-bool bufshare_cycle_may_send_locked(struct bufshare_request *req);
-void bufshare_cycle_ended_locked(struct bufshare_request *req);
-bool bufshare_cycle_may_add_locked(const struct bufshare_buffer *buf);
-bool bufshare_cycle_add_locked(struct bufshare_buffer *buf, struct bufshare_request *fenced,
-			       const struct bufshare_update_command *cmd);
-void bufshare_cycle_advance_locked(struct bufshare_buffer *buf);
-void bufshare_cycle_cancel_locked(struct bufshare_buffer *buf);
-void bufshare_cycle_gone_locked(struct bufshare_buffer *buf);
-void bufshare_cycle_stop(struct bufshare_device *bdev);
-void bufshare_cycle_released_locked(struct bufshare_buffer *buf, u64 seq, u32 flags);
-
-/* bufshare_fence.c */
-struct bufshare_wait *bufshare_fence_get(struct bufshare_file *bfile, struct drm_gem_object *obj,
-					 const struct drm_bufshare_update_entry *entry);
-void bufshare_fence_put(struct bufshare_wait *wait);
-void bufshare_fence_arm(struct bufshare_wait *wait, struct bufshare_request *req);
-void bufshare_fence_cancel(struct bufshare_request *req);
-struct bufshare_release *bufshare_release_new(struct bufshare_file *bfile,
-					      const struct drm_bufshare_update_entry *entry);
-void bufshare_release_free(struct bufshare_release *release);
-void bufshare_release_signal(struct bufshare_device *bdev);
 
 /* bufshare_event.c */
 struct bufshare_event *bufshare_event_new(u32 type, gfp_t gfp);

@@ -9,6 +9,7 @@
 #include <linux/slab.h>
 #include <linux/timekeeping.h>
 
+#include "bufshare_cycle.h"
 #include "bufshare_drv.h"
 #include "bufshare_trace.h"
 

@@ -17,6 +17,7 @@
 #include <drm/drm_gem.h>
 #include <drm/drm_syncobj.h>
 
+#include "bufshare_cycle.h"
 #include "bufshare_drv.h"
 
 /* A sync_file's, a syncobj's and the buffer's own. */

@@ -78,6 +78,7 @@ static struct dma_buf *bufshare_gem_export(struct drm_gem_object *obj, int flags
 struct drm_gem_object *bufshare_gem_import(struct drm_device *drm, struct dma_buf *buf)
 {
 	struct drm_gem_object *obj;
+	int idx;
 
 	if (buf->ops == &bufshare_dma_buf_ops.ops) {
 		obj = buf->priv;
@@ -86,7 +87,10 @@ struct drm_gem_object *bufshare_gem_import(struct drm_device *drm, struct dma_bu
 			return obj;
 		}
 	}
+	if (!drm_dev_enter(drm, &idx))
+		return ERR_PTR(-ENODEV);
 	obj = drm_gem_prime_import(drm, buf);
+	drm_dev_exit(idx);
 	if (!IS_ERR(obj))
 		return obj;
 
@@ -182,16 +186,29 @@ int bufshare_gem_create_dumb(struct drm_file *file, struct drm_device *drm,
  * @ranges: where to write the ranges, or NULL
  * @room: for that many
  *
- * Return: as bufshare_memory_ranges() does, or -ENOMEM.
+ * Return: as bufshare_memory_ranges() does, or -ENOMEM, or -ENODEV.
  */
 int bufshare_gem_ranges(struct bufshare_device *bdev, struct drm_gem_object *obj,
 			struct virtio_bufshare_range *ranges, u32 room)
 {
 	struct sg_table *sgt;
+	int idx, ret;
 
+	/* The parent may be gone with the device, and with it what maps memory for it. */
+	if (!drm_dev_enter(bdev->drm, &idx))
+		return -ENODEV;
+
+	ret = bufshare_memory_reachable(bdev);
+	if (ret)
+		goto out_exit;
 	sgt = bufshare_user_is(obj) ? bufshare_user_sgt(obj) :
 				      drm_gem_shmem_get_pages_sgt(to_drm_gem_shmem_obj(obj));
 	if (IS_ERR(sgt))
-		return bufshare_memory_map_error(bdev, PTR_ERR(sgt));
-	return bufshare_memory_ranges(bdev, sgt, obj->size, ranges, room);
+		ret = bufshare_memory_map_error(bdev, PTR_ERR(sgt));
+	else
+		ret = bufshare_memory_ranges(bdev, sgt, obj->size, ranges, room);
+
+out_exit:
+	drm_dev_exit(idx);
+	return ret;
 }

@@ -12,6 +12,7 @@
 #include <drm/drm_gem.h>
 #include <drm/drm_ioctl.h>
 
+#include "bufshare_cycle.h"
 #include "bufshare_drv.h"
 
 #define BUFSHARE_FEATURES \

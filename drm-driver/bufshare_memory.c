@@ -33,6 +33,20 @@ int bufshare_memory_map_error(struct bufshare_device *bdev, int error)
 	return -EADDRNOTAVAIL;
 }
 
+/**
+ * bufshare_memory_reachable - whether the device can reach any memory at all
+ * @bdev: the device
+ *
+ * Return: 0, or -EXDEV: what the kernel maps for the device is not what it is told.
+ */
+int bufshare_memory_reachable(struct bufshare_device *bdev)
+{
+	if (!bdev->dma_quirk || !bufshare_compat_has_iommu(bdev->drm->dev))
+		return 0;
+	drm_dbg_driver(bdev->drm, "refusing memory: it is behind an IOMMU that the device bypasses\n");
+	return -EXDEV;
+}
+
 /*
  * The address by which the device reaches a piece of memory that is mapped for the parent's
  * DMA.
@@ -47,12 +61,8 @@ static int device_address(struct bufshare_device *bdev, dma_addr_t dma, size_t s
 		return -EOPNOTSUPP;
 	}
 	if (bufshare_compat_has_iommu(dev)) {
-		if (bdev->dma_quirk) {
-			drm_dbg_driver(bdev->drm, "refusing memory: it is behind an IOMMU that the device bypasses\n");
-			return -EXDEV;
-		}
 		*addr = dma;
-		return 0;
+		return bufshare_memory_reachable(bdev);
 	}
 	/* Not before the test for an IOMMU, which may look like bouncing too. */
 	if (dma_need_sync(dev, dma)) {

@@ -5,6 +5,7 @@
  */
 #include <linux/err.h>
 
+#include "bufshare_cycle.h"
 #include "bufshare_drv.h"
 
 /* A device that restarts each time is not worth more. */

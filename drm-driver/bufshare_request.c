@@ -10,6 +10,7 @@
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
 
+#include "bufshare_cycle.h"
 #include "bufshare_drv.h"
 #include "bufshare_trace.h"
 

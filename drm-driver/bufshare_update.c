@@ -12,6 +12,7 @@
 
 #include <drm/drm_drv.h>
 
+#include "bufshare_cycle.h"
 #include "bufshare_damage.h"
 #include "bufshare_drv.h"
 #include "bufshare_trace.h"

@@ -13,6 +13,7 @@
 #include <linux/sched/user.h>
 #include <linux/slab.h>
 
+#include <drm/drm_drv.h>
 #include <drm/drm_gem.h>
 
 #include "bufshare_drv.h"
@@ -144,27 +145,22 @@ static int pin_pages(unsigned long addr, unsigned long num_pages, struct page **
 	return ret;
 }
 
-/* Pins the pages and maps them for the device. */
-static int take_pages(struct bufshare_user_bo *ubo, struct bufshare_device *bdev,
-		      unsigned long addr)
+/* Maps the pages for the device, and looks whether it can reach them. */
+static int map_pages(struct bufshare_user_bo *ubo, struct bufshare_device *bdev,
+		     struct page **pages)
 {
 	struct device *dev = bdev->drm->dev;
-	struct page **pages;
-	int ret;
+	int idx, ret;
 
-	pages = kvmalloc_array(ubo->num_pages, sizeof(*pages), GFP_KERNEL);
-	if (!pages)
-		return -ENOMEM;
-
-	ret = pin_pages(addr, ubo->num_pages, pages);
-	if (ret)
-		goto out_free;
+	/* The parent may be gone with the device, and with it what maps memory for it. */
+	if (!drm_dev_enter(bdev->drm, &idx))
+		return -ENODEV;
 
 	ret = sg_alloc_table_from_pages_segment(&ubo->sgt, pages, ubo->num_pages, 0,
 						ubo->num_pages * PAGE_SIZE,
 						dma_get_max_seg_size(dev), GFP_KERNEL);
 	if (ret)
-		goto err_unpin;
+		goto out_exit;
 
 	ret = dma_map_sgtable(dev, &ubo->sgt, DMA_BIDIRECTIONAL, BUFSHARE_COMPAT_DMA_ATTRS);
 	if (ret) {
@@ -174,14 +170,33 @@ static int take_pages(struct bufshare_user_bo *ubo, struct bufshare_device *bdev
 
 	ret = bufshare_memory_check(bdev, &ubo->sgt, ubo->num_pages * PAGE_SIZE);
 	if (!ret)
-		goto out_free;
+		goto out_exit;
 
 	dma_unmap_sgtable(dev, &ubo->sgt, DMA_BIDIRECTIONAL, BUFSHARE_COMPAT_DMA_ATTRS);
 err_free_table:
 	sg_free_table(&ubo->sgt);
-err_unpin:
-	unpin_user_pages(pages, ubo->num_pages);
-out_free:
+out_exit:
+	drm_dev_exit(idx);
+	return ret;
+}
+
+/* To pin them may take as long as the program likes, so the device may go meanwhile. */
+static int take_pages(struct bufshare_user_bo *ubo, struct bufshare_device *bdev,
+		      unsigned long addr)
+{
+	struct page **pages;
+	int ret;
+
+	pages = kvmalloc_array(ubo->num_pages, sizeof(*pages), GFP_KERNEL);
+	if (!pages)
+		return -ENOMEM;
+
+	ret = pin_pages(addr, ubo->num_pages, pages);
+	if (!ret) {
+		ret = map_pages(ubo, bdev, pages);
+		if (ret)
+			unpin_user_pages(pages, ubo->num_pages);
+	}
 	kvfree(pages);
 	return ret;
 }

@@ -4,6 +4,7 @@
  */
 #include <linux/slab.h>
 
+#include "bufshare_cycle.h"
 #include "bufshare_drv.h"
 #include "bufshare_trace.h"
 #include "compat.h"
