@@ -43,7 +43,7 @@ int bufshare_memory_reachable(struct bufshare_device *bdev)
 {
 	if (!bdev->dma_quirk || !bufshare_compat_has_iommu(bdev->drm->dev))
 		return 0;
-	drm_dbg_driver(bdev->drm, "refusing memory: it is behind an IOMMU that the device bypasses\n");
+	drm_dbg_driver(bdev->drm, "refusing memory: it is behind an IOMMU, which is bypassed\n");
 	return -EXDEV;
 }
 
