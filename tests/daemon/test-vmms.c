@@ -14,7 +14,7 @@
  *   has shared objects and regions, and not all of   test_offers_no_more
  *   it works: not offered
  *   says the same for a reset and a pause            test_reset_or_pause, test-vhost-user,
- *                                                    tests/vm/run, tests/vm/life
+ *                                                    tests/vm/life, tests/vm/kexec
  *   stands still while it waits for an answer        test_register, test_register_stop and
  *                                                    test_copy of test-export-slow
  *   aborts on config_size > 256, vq_size > 1024      test_identity, test-qemu-args.tap,
