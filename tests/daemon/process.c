@@ -22,10 +22,15 @@
 #include "common/cleanup.h"
 #include "daemon/process.h"
 
-#define DAEMON "./host/daemon/vhost-user-bufshare"
 #define MAX_ARGS 32
 
 static char dir[64];
+static const char *program = "./host/daemon/vhost-user-bufshare";
+
+void process_use(const char *path)
+{
+	program = path;
+}
 
 const char *process_dir(void)
 {
@@ -106,7 +111,7 @@ static void __attribute__((noreturn)) run(char **argv, int log, int keep_fd)
 
 void process_start(struct process *p, int keep_fd, ...)
 {
-	char *argv[MAX_ARGS] = { (char *)DAEMON };
+	char *argv[MAX_ARGS] = { (char *)program };
 	int fds[2], n = 1;
 	va_list ap;
 

@@ -19,6 +19,9 @@ struct process {
 	size_t size;
 };
 
+/* Another program than the daemon, from now on. */
+void process_use(const char *path);
+
 /* A folder for sockets, made at the first call; process_rmdir() wants it empty. */
 const char *process_dir(void);
 const char *process_path(const char *name);

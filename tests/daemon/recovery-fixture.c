@@ -77,7 +77,7 @@ int recovery_setup(void **state)
 	w = calloc(1, sizeof(*w));
 	process_start(&w->daemon, -1, socket_option(), "--export=copy", "--log-level=err", NULL);
 	w->ff = ff_new(process_connect(process_path("s"), SOCK_STREAM), pump, w);
-	w->gpa = ff_alloc(w->ff, 2 * PAGE);
+	w->gpa = ff_alloc(w->ff, SIZE);
 	*state = w;
 	return 0;
 }
@@ -137,12 +137,12 @@ static uint32_t try_register(struct world *w, uint64_t id, bool again, union ans
 			.hdr.type = htole32(VIRTIO_BUFSHARE_CMD_REGISTER),
 			.hdr.flags = htole32(again ? VIRTIO_BUFSHARE_REGISTER_AGAIN : 0),
 			.buffer = htole64(id),
-			.size = htole64(2 * PAGE),
+			.size = htole64(SIZE),
 			.seq = htole64(again ? w->seq : 0),
 			.num_ranges = htole32(1),
 			.application = "test.app",
 		},
-		.range = { htole64(w->gpa), htole64(2 * PAGE) },
+		.range = { htole64(w->gpa), htole64(SIZE) },
 	};
 
 	return try_command(w, &req, sizeof(req), answer, sizeof(answer->registered));
@@ -232,7 +232,7 @@ void update(struct world *w)
 	union answer answer;
 	uint32_t status;
 
-	memset(ff_ptr(w->ff, w->gpa, 2 * PAGE), (int)(w->seq + 1), 2 * PAGE);
+	memset(ff_ptr(w->ff, w->gpa, SIZE), (int)(w->seq + 1), SIZE);
 	while ((status = try_command(w, &req, sizeof(req), &answer, sizeof(answer.hdr))) == S(EPOCH))
 		recover(w);
 	assert_int_equal(status, S(OK));

@@ -17,6 +17,7 @@
 #include "daemon/process.h"
 
 #define PAGE 4096u
+#define SIZE (32 * PAGE) /* of a buffer: its copies are made in a thread */
 #define EVENTS VIRTIO_BUFSHARE_QUEUE_EVENT
 #define S(name) VIRTIO_BUFSHARE_STATUS_##name
 
