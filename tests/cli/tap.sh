@@ -94,6 +94,18 @@ machine() {
 	done
 }
 
+# install_driver: $modules is then a folder of modules with the driver; fails without depmod.
+install_driver() {
+	PATH=$PATH:/usr/sbin:/sbin
+	command -v depmod >/dev/null || return
+	modules=$dir/lib/modules/$(uname -r)
+	mkdir -p "$modules/extra"
+	cp tests/cli/virtio-bufshare.ko "$modules/extra/"
+	: >"$modules/modules.order"
+	: >"$modules/modules.builtin"
+	depmod -b "$dir" "$(uname -r)" || die "depmod does not work"
+}
+
 finish() {
 	echo "1..$n"
 	[ "$failed" -eq 0 ]
