@@ -35,7 +35,8 @@ struct bufshare_buffer; /* a buffer of an open device */
 /*
  * Finds the devices of this machine by reading sysfs; opens no device node. *devs
  * becomes an array of *n devices in the order of their nodes, to be freed with
- * bufshare_device_list_free(). No device is no error: *n is 0. -ENOMEM.
+ * bufshare_device_list_free(). No device is no error: *n is 0. -ENOMEM; -EMFILE, -ENFILE:
+ * no file descriptor is left to look with.
  */
 int bufshare_device_enumerate(struct bufshare_device ***devs, size_t *n);
 

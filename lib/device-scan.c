@@ -247,7 +247,9 @@ BUFSHARE_EXPORT int bufshare_device_enumerate(struct bufshare_device ***devs, si
 		path = NULL;
 		return -ENOMEM;
 	}
-	dir = opendir(path); /* a machine without virtio has no such folder */
+	dir = opendir(path);
+	if (!dir && errno != ENOENT) /* which it is on a machine without virtio */
+		return -errno;
 	while (dir && (entry = readdir(dir))) {
 		struct bufshare_device *dev = NULL, **longer;
 		int r;
@@ -255,8 +257,8 @@ BUFSHARE_EXPORT int bufshare_device_enumerate(struct bufshare_device ***devs, si
 		if (entry->d_name[0] == '.')
 			continue;
 		r = scan_one(dirfd(dir), entry->d_name, &dev);
-		if (r == -ENOMEM)
-			return r;
+		if (r == -ENOMEM || r == -EMFILE || r == -ENFILE)
+			return r; /* of this program, and says nothing of the device */
 		if (r < 0)
 			continue; /* another driver's, or on its way in or out */
 		longer = reallocarray(list, count + 2, sizeof(*list));

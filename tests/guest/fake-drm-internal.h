@@ -109,6 +109,8 @@ struct fake_machine {
 };
 
 extern struct fake_machine fake;
+/* See fake_in_driver(). For the compiler calloc() does not look at it. */
+extern _Thread_local volatile bool fake_inside;
 
 noreturn void fake_die(const char *what);
 

@@ -89,6 +89,9 @@ void fake_fail_ioctl(struct fake_device *dev, unsigned long request, int error, 
  */
 void fake_set_ioctl_hook(int (*hook)(unsigned long request, void *arg));
 
+/* Whether this is called from inside the fake driver. */
+bool fake_in_driver(void);
+
 /* Opening its nodes fails with a positive errno; 0: no more. */
 void fake_fail_open(struct fake_device *dev, int error);
 

@@ -274,8 +274,11 @@ int __wrap_drmIoctl(int fd, unsigned long request, void *arg);
 
 int __wrap_drmIoctl(int fd, unsigned long request, void *arg)
 {
-	int r = ioctl_hook ? ioctl_hook(request, arg) : dispatch(fd, request, arg);
+	int r;
 
+	fake_inside = true;
+	r = ioctl_hook ? ioctl_hook(request, arg) : dispatch(fd, request, arg);
+	fake_inside = false;
 	if (r == 0)
 		return 0;
 	errno = -r;

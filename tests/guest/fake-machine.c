@@ -24,6 +24,12 @@
 #define DRM_MAJOR 226
 
 struct fake_machine fake;
+_Thread_local volatile bool fake_inside;
+
+bool fake_in_driver(void)
+{
+	return fake_inside;
+}
 
 int __real_fstat(int fd, struct stat *st);
 
@@ -401,10 +407,13 @@ struct fake_file *fake_file_find(int fd)
 
 static int file_open(struct fake_device *dev, bool card)
 {
-	struct fake_file *file = calloc(1, sizeof(*file));
+	struct fake_file *file;
 	struct stat st;
 	int ends[2];
 
+	fake_inside = true;
+	file = calloc(1, sizeof(*file));
+	fake_inside = false;
 	dev->opens++;
 	if (dev->open_error) {
 		free(file);
