@@ -53,6 +53,8 @@ int export_make_copy(struct export *e)
 		munmap(map, e->size);
 		return r;
 	}
+	/* It is as much the guest's business as what it is a copy of. */
+	madvise(map, e->size, MADV_DONTDUMP);
 	e->copy = map;
 	return 0;
 }

@@ -91,6 +91,37 @@ static void test_lookup(void **state)
 	assert_int_equal(span.offset, 0x3234);
 }
 
+/* Whether the mapping at an address stays out of core dumps. */
+static bool is_not_dumped(const void *addr)
+{
+	FILE *f = fopen("/proc/self/smaps", "re");
+	unsigned long start, end;
+	bool here = false, found = false, not_dumped = false;
+	char line[512];
+
+	assert_non_null(f);
+	while (!found && fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "%lx-%lx ", &start, &end) == 2)
+			here = (unsigned long)addr >= start && (unsigned long)addr < end;
+		found = here && strncmp(line, "VmFlags:", 8) == 0;
+		not_dumped = found && strstr(line, " dd");
+	}
+	fclose(f);
+	assert_true(found);
+	return not_dumped;
+}
+
+/* The guest's memory is nobody's business when the daemon crashes. */
+static void test_not_dumped(void **state)
+{
+	_cleanup_memory_ struct memory *memory = new_memory();
+
+	assert_false(is_not_dumped(memory));
+	add(memory, &valid);
+	assert_true(is_not_dumped(memory_get(memory, 0)->hva));
+	assert_true(is_not_dumped(memory_get(memory, 0)->hva + valid.size - 1));
+}
+
 /* What is written through the table is in the file where it should be, and the other way round. */
 static void test_contents(void **state)
 {
@@ -478,6 +509,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_lookup),
+		TEST(test_not_dumped),
 		TEST(test_contents),
 		TEST(test_lookup_edges),
 		TEST(test_refused),
