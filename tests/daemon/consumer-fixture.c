@@ -203,9 +203,15 @@ void cf_register(struct cf *cf, uint64_t id)
 
 unsigned int cf_unregister(struct cf *cf, uint64_t id)
 {
+	return cf_unregister_for(cf, id, VIRTIO_BUFSHARE_REASON_UNREGISTERED);
+}
+
+unsigned int cf_unregister_for(struct cf *cf, uint64_t id, uint32_t reason)
+{
 	const struct virtio_bufshare_unregister req = {
 		.hdr = hdr(cf, VIRTIO_BUFSHARE_CMD_UNREGISTER),
 		.buffer = htole64(id),
+		.reason = htole32(reason),
 	};
 	unsigned int token = ff_send(cf->ff, VIRTIO_BUFSHARE_QUEUE_CONTROL, &req, sizeof(req),
 				     sizeof(struct virtio_bufshare_unregister_response));

@@ -75,6 +75,7 @@ void cf_register_as(struct cf *cf, uint64_t id, const char *application, const c
 
 /* Answered later: a token for ff_is_used() and ff_wait(). */
 unsigned int cf_unregister(struct cf *cf, uint64_t id);
+unsigned int cf_unregister_for(struct cf *cf, uint64_t id, uint32_t reason);
 
 /* The same with the answer: its flags. */
 uint32_t cf_unregister_wait(struct cf *cf, uint64_t id);

@@ -304,6 +304,50 @@ static void test_copies_need_no_closed(void **state)
 	cf_expect_nothing(cf, sock);
 }
 
+/* ---- why a buffer goes ---- */
+
+static void test_reasons(void **state)
+{
+	struct cf *cf = *state;
+	uint32_t reason;
+	int sock = cf_knows(cf, 0);
+
+	for (reason = VIRTIO_BUFSHARE_REASON_UNREGISTERED; reason <= VIRTIO_BUFSHARE_REASON_RESET;
+	     reason++) {
+		cf_register(cf, 1);
+		cf_expect_added_id(cf, sock, 1);
+		cf_unregister_for(cf, 1, reason);
+		cf_expect_removed(cf, sock, 1, reason);
+	}
+	close(sock);
+}
+
+/* The VMM takes away the memory of one of two buffers. */
+static void test_memory_gone(void **state)
+{
+	struct cf *cf = *state;
+	struct vhost_user_mem_table table = { .num_regions = 2 };
+	const int fds[] = { cf->ff->ram_fd, cf->ff->ram_fd };
+	struct virtio_bufshare_event ev;
+	uint64_t high = cf->gpa[0];
+	int sock;
+
+	cf_register(cf, 1);
+	cf->gpa[0] = ff_alloc_low(cf->ff, 2 * CF_PAGE);
+	cf->gpa[1] = ff_alloc_low(cf->ff, CF_PAGE);
+	cf_register(cf, 2);
+	sock = cf_knows(cf, 2);
+	ff_regions(table.regions);
+	table.regions[1].size = high - table.regions[1].gpa; /* rings and all, but no buffer */
+	assert_int_equal(ff_call(cf->ff, VHOST_USER_SET_MEM_TABLE, &table,
+				 offsetof(struct vhost_user_mem_table, regions[2]), fds, 2), 0);
+	cf_expect_removed(cf, sock, 1, VIRTIO_BUFSHARE_REASON_MEMORY);
+	cf_expect_nothing(cf, sock);
+	ev = cf_event(cf, VIRTIO_BUFSHARE_EVENT_BUFFER_LOST, 1);
+	assert_int_equal(le64toh(ev.value), VIRTIO_BUFSHARE_REASON_MEMORY);
+	close(sock);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, cf_setup, cf_teardown)
 #define MEMFD(name) cmocka_unit_test_setup_teardown(name, cf_setup_memfd, cf_teardown)
 
@@ -321,6 +365,8 @@ int main(void)
 		MEMFD(test_closed_while_subscribed_again),
 		MEMFD(test_dies_with_pages),
 		TEST(test_copies_need_no_closed),
+		TEST(test_reasons),
+		TEST(test_memory_gone),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

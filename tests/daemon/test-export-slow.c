@@ -346,7 +346,7 @@ static void test_copy(void **state)
 
 	register_big(cf);
 	sock = knows_big(cf, &fd);
-	cf_register_as(cf, 1, "other", NULL, 0);
+	cf_register_as(cf, 1, "other", "", 0);
 	other = cf_subscriber(cf, "other");
 	cf_expect_added_id(cf, other, 1);
 	cf_expect(cf, other, BUFSHARE_IPC_SYNCED);

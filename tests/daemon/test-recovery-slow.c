@@ -2,6 +2,9 @@
 /*
  * The daemon as it runs, sandbox and all, while its thread is in the middle of a copy.
  */
+#include "config.h"
+
+#include <dirent.h>
 #include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -142,6 +145,56 @@ static void test_killed(void **state)
 	end(w);
 }
 
+/* Lines of /proc/PID/task/TID/status, of every thread of the worker. */
+static void assert_all_threads(pid_t worker, const char *line, unsigned int threads)
+{
+	char path[64], text[128];
+	unsigned int found = 0;
+	struct dirent *entry;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", worker);
+	dir = opendir(path);
+	assert_non_null(dir);
+	while ((entry = readdir(dir))) {
+		char *name;
+		FILE *f;
+
+		assert_true(asprintf(&name, "%s/%s/status", path, entry->d_name) > 0);
+		f = entry->d_name[0] == '.' ? NULL : fopen(name, "re");
+		free(name);
+		while (f && fgets(text, sizeof(text), f))
+			found += strcmp(text, line) == 0;
+		if (f)
+			fclose(f);
+	}
+	closedir(dir);
+	assert_int_equal(found, threads);
+}
+
+/* Where guest memory is copied there are no more privileges than anywhere else. */
+static void test_sandbox(void **state)
+{
+	struct bufshare_host_buffer *buf;
+	struct world *w = *state;
+	struct bufshare_host *host = begin(w, &buf);
+	pid_t worker = worker_of(w->daemon.pid);
+
+	assert_all_threads(worker, "NoNewPrivs:\t1\n", 2);
+#ifdef HAVE_LIBCAP_NG
+	assert_all_threads(worker, "CapEff:\t0000000000000000\n", 2);
+	assert_all_threads(worker, "CapPrm:\t0000000000000000\n", 2);
+#endif
+#if defined(HAVE_LIBSECCOMP) && !defined(__SANITIZE_ADDRESS__)
+	assert_all_threads(worker, "Seccomp:\t2\n", 2);
+#endif
+	pass("go");
+	wait_no_more();
+	bufshare_host_buffer_unref(buf);
+	bufshare_host_unref(host);
+	end(w);
+}
+
 /* The copy ends as if nobody had waited: in the consumer's hands. */
 static void test_ends(void **state)
 {
@@ -185,6 +238,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_killed),
+		TEST(test_sandbox),
 		TEST(test_ends),
 		TEST(test_vmm_gone),
 	};
