@@ -89,6 +89,15 @@ static int parse(struct ctl *ctl, int argc, char **argv, struct pattern *p)
 	return EXIT_OK;
 }
 
+static const char *hint_of(int error)
+{
+	if (error == -EOPNOTSUPP)
+		return "XR24, AR24, XB24 and AB24 work";
+	if (error == -EINVAL)
+		return "it is larger than the device takes; see: bufsharectl -j devices";
+	return NULL;
+}
+
 static int make_targets(struct pattern *p)
 {
 	uint64_t i;
@@ -107,8 +116,7 @@ static int make_targets(struct pattern *p)
 		if (r == 0)
 			r = bufshare_buffer_set_property(t->buf, BUFSHARE_PROPERTY_TITLE, "pattern");
 		if (r < 0)
-			return fail(p->ctl, r, r == -EOPNOTSUPP ? "XR24, AR24, XB24 and AB24 work" : NULL,
-				    "cannot make a buffer");
+			return fail(p->ctl, r, hint_of(r), "cannot make a buffer");
 		r = share_buffer(p->ctl, t->buf, p->application);
 		if (r != EXIT_OK)
 			return r;

@@ -46,6 +46,14 @@ struct vmm {
 	uint64_t cloud; /* version of Cloud Hypervisor; 0: QEMU */
 };
 
+/* What both VMMs take: a number and a unit. */
+static bool is_size(const char *s)
+{
+	size_t n = strspn(s, "0123456789");
+
+	return n && *s != '0' && s[n] && strchr("KMGT", s[n]) && !s[n + 1];
+}
+
 static int parse(struct ctl *ctl, int argc, char **argv, struct vmm *v)
 {
 	int c;
@@ -55,9 +63,13 @@ static int parse(struct ctl *ctl, int argc, char **argv, struct vmm *v)
 		case 's':
 			if (v->num_sockets == MAX_SOCKETS)
 				return usage(ctl, "at most %d sockets", MAX_SOCKETS);
+			if (!*optarg)
+				return usage(ctl, "--socket: a path has characters");
 			v->sockets[v->num_sockets++] = optarg;
 			break;
 		case 'm':
+			if (!is_size(optarg))
+				return usage(ctl, "--memory %s: not a size, like 512M or 4G", optarg);
 			v->memory = optarg;
 			break;
 		case 'c':
@@ -131,6 +143,29 @@ static void add_cloud(struct json_object *words, const struct vmm *v)
 		    v->sockets[i], v->cloud < CLOUD_RENAMED ? "virtio_id" : "device_type");
 }
 
+/*
+ * As a shell takes it. What is plain stays as it is, also for $(bufsharectl qemu-args),
+ * where a shell looks for no quotes.
+ */
+static void print_word(const char *word)
+{
+	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				    "0123456789-_./,:=+@%[]";
+
+	if (!word[strspn(word, plain)]) {
+		fputs(word, stdout);
+		return;
+	}
+	putchar('\'');
+	for (; *word; word++) {
+		if (*word == '\'')
+			fputs("'\\''", stdout);
+		else
+			putchar(*word);
+	}
+	putchar('\'');
+}
+
 static void print_words(struct ctl *ctl, struct json_object *words)
 {
 	_cleanup_(cleanup_json) struct json_object *o = json_new();
@@ -141,9 +176,10 @@ static void print_words(struct ctl *ctl, struct json_object *words)
 		json_print(ctl, o);
 		return;
 	}
-	for (i = 0; i < json_object_array_length(words); i++)
-		printf("%s%c", json_object_get_string(json_object_array_get_idx(words, i)),
-		       i % 2 ? '\n' : ' ');
+	for (i = 0; i < json_object_array_length(words); i++) {
+		print_word(json_object_get_string(json_object_array_get_idx(words, i)));
+		putchar(i % 2 ? '\n' : ' ');
+	}
 }
 
 int cmd_qemu_args(struct ctl *ctl, int argc, char **argv)
