@@ -95,6 +95,36 @@ static void the_path_may_change(void **state)
 	bufshare_host_buffer_unref(buf);
 }
 
+static void send_pieces(struct world *w)
+{
+	const struct bufshare_ipc_range ranges[] = {
+		{ htole64(2 * FAKE_PAGE), htole64(FAKE_PAGE) },
+		{ htole64(0), htole64(FAKE_PAGE) },
+	};
+	struct wire wire;
+
+	wire_ranges(&wire, 7, ranges, 2);
+	fake_send(&w->f, &wire);
+	wire_added_path(&wire, 7, SIZE, VIRTIO_BUFSHARE_PATH_MEMFD,
+			make_memfd(NULL, 3 * FAKE_PAGE, 0));
+	fake_send(&w->f, &wire);
+	expect_event(&w->f, BUFSHARE_EVENT_ADDED, 7);
+}
+
+/* Of as many pieces as there can be: those that come again do not count twice. */
+static void pieces_come_in_the_place_of_pieces(void **state)
+{
+	const size_t others = HOST_MAX_RANGES - 2;
+	struct world *w = *state;
+
+	send_pieces(w);
+	w->f.host->num_ranges += others; /* of buffers that are not here */
+	lose_and_come_back(w);
+	send_pieces(w);
+	assert_int_equal(w->f.host->num_ranges, HOST_MAX_RANGES);
+	w->f.host->num_ranges -= others;
+}
+
 /* A mapping for writing stays one; what is written to a copy goes nowhere else. */
 static void a_writable_mapping_stays(void **state)
 {
@@ -454,6 +484,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(buffers_keep_their_identity),
 		TEST(the_path_may_change),
+		TEST(pieces_come_in_the_place_of_pieces),
 		TEST(a_writable_mapping_stays),
 		TEST(updates_go_on),
 		TEST(patterns_are_told_again),
