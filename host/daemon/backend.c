@@ -4,45 +4,15 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
-#include <time.h>
 
 #include "common/cleanup.h"
-#include "common/siphash.h"
-#include "host/daemon/backend.h"
-#include "host/daemon/device.h"
+#include "host/daemon/backend-internal.h"
 #include "host/daemon/log.h"
-#include "host/daemon/rate.h"
-#include "host/daemon/vhost-user.h"
 
 #define TICK_NS 1000000000ull
 
 /* Commands of the guest that are served before the VMM and the consumers have their turn. */
 #define TURN 64
-
-struct backend {
-	struct backend_config config;
-	struct loop *loop;
-	struct dev dev;
-	struct exporter exporter;
-	struct exporter copying; /* for drivers that ask for nothing better */
-	struct export_thread *thread;
-	struct consumers *consumers;
-	struct vu *vu; /* NULL: no VMM */
-	struct vu *ended; /* of a VMM that is gone, to be freed outside of its callback */
-	struct loop_source *more; /* commands of the guest, whose turn is over */
-	struct rate rate; /* of commands */
-	bool soon_more; /* more is set */
-	bool waits, said_it_waits; /* the guest, that sent more than it may */
-	struct loop_source *soon; /* flushes what consumers caused */
-	struct loop_source *tick;
-	bool soon_set;
-	bool torn; /* memory_is_torn(), and it was said */
-	int reason; /* why ended */
-	struct state *state; /* of the caller, or own */
-	struct state own;
-	void *own_saved;
-};
 
 /* ---- to the guest ---- */
 
@@ -78,182 +48,12 @@ static void flush(void *data)
 	vq_notify(vu_queue(be->vu, VIRTIO_BUFSHARE_QUEUE_CONTROL));
 }
 
-static void flush_soon(struct backend *be)
+void backend_flush_soon(struct backend *be)
 {
 	if (!be->soon_set)
 		loop_timer_set(be->soon, 0, 0);
 	be->soon_set = true;
 }
-
-static void op_complete(void *data, void *token, const void *response, size_t size)
-{
-	log_trace("the answer to the guest", response, size);
-	vq_push(token, response, (uint32_t)size);
-	flush_soon(data);
-}
-
-static void op_events(void *data)
-{
-	flush_soon(data);
-}
-
-/* ---- what else the device model asks for ---- */
-
-static uint32_t op_export(void *data, struct dev_buffer *b, uint32_t *detail)
-{
-	struct backend *be = data;
-	uint64_t refused = be->dev.offered_caps & ~be->dev.caps;
-	struct exporter *ex = refused & VIRTIO_BUFSHARE_CAP_ZERO_COPY ? &be->copying : &be->exporter;
-
-	return export_make(ex, vu_memory(be->vu), b, detail);
-}
-
-static void op_drop_export(void *data, struct dev_buffer *b)
-{
-	b->export = export_free(b->export);
-}
-
-static void count_copied(struct backend *be, struct dev_buffer *b, uint64_t bytes)
-{
-	b->bytes_copied += bytes;
-	be->dev.bytes_copied += bytes;
-}
-
-static int op_refresh(void *data, struct dev_buffer *b, const struct dev_damage *damage)
-{
-	struct backend *be = data;
-	uint64_t n;
-	int r = export_refresh(b, damage, &n);
-
-	count_copied(be, b, n);
-	return r;
-}
-
-/* ---- what the exporter did in its thread ---- */
-
-static void made(void *data, struct dev_buffer *b, uint32_t status, uint32_t detail)
-{
-	struct backend *be = data;
-
-	/* The guest's memory is another one now. */
-	if (status == VIRTIO_BUFSHARE_STATUS_OK && !export_is_valid(b->export, vu_memory(be->vu))) {
-		op_drop_export(be, b);
-		status = VIRTIO_BUFSHARE_STATUS_MEMORY;
-	}
-	dev_exported(b, status, detail);
-}
-
-static void copied(void *data, struct dev_buffer *b, int r, uint64_t bytes)
-{
-	count_copied(data, b, bytes);
-	dev_copied(b, r);
-}
-
-static const struct exporter_ops exporter_ops = {
-	.made = made,
-	.copied = copied,
-};
-
-/* ---- the consumers ---- */
-
-static void op_added(void *data, struct dev_buffer *b)
-{
-	struct backend *be = data;
-
-	consumers_added(be->consumers, b);
-}
-
-static void op_removed(void *data, struct dev_buffer *b, uint32_t reason)
-{
-	struct backend *be = data;
-
-	consumers_removed(be->consumers, b, reason);
-}
-
-static void op_properties(void *data, struct dev_buffer *b, const char *block, size_t size)
-{
-	struct backend *be = data;
-
-	consumers_properties(be->consumers, b, block, size);
-}
-
-static void op_filled(void *data, struct dev_slot *slot)
-{
-	consumers_filled(slot);
-}
-
-static int op_deliver(void *data, struct dev_slot *slot, uint64_t seq)
-{
-	return consumers_deliver(slot, seq);
-}
-
-static void op_revoked(void *data, struct dev_slot *slot, uint64_t seq)
-{
-	consumers_revoked(slot, seq);
-}
-
-static void op_detached(void *data, struct dev_slot *slot)
-{
-	consumers_detached(slot);
-}
-
-static void op_reset(void *data, bool first)
-{
-	struct backend *be = data;
-
-	log_info("the guest's driver began epoch %016" PRIx64, be->dev.epoch);
-	be->state->guest.epoch = be->dev.epoch;
-	be->state->guest.in_force = true;
-	if (!first)
-		consumers_set_state(be->consumers, BUFSHARE_IPC_STATE_RESET);
-	consumers_set_state(be->consumers, BUFSHARE_IPC_STATE_RUNNING);
-}
-
-static uint64_t op_now_ns(void *data)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
-}
-
-static void op_random(void *data, void *buf, size_t size)
-{
-	/* Up to 256 bytes can not fail once the kernel's pool is initialised. */
-	while (getrandom(buf, size, 0) != (ssize_t)size)
-		;
-}
-
-static void op_uuid(void *data, uint64_t epoch, uint64_t id, uint8_t uuid[16])
-{
-	struct backend *be = data;
-	struct {
-		uint8_t device[VIRTIO_BUFSHARE_UUID_SIZE];
-		uint64_t epoch, id;
-	} input = { .epoch = epoch, .id = id };
-
-	memcpy(input.device, be->config.device.uuid, sizeof(input.device));
-	siphash_uuid(be->state->key, &input, sizeof(input), uuid);
-}
-
-static const struct dev_ops dev_ops = {
-	.complete = op_complete,
-	.events = op_events,
-	.export_buffer = op_export,
-	.drop_export = op_drop_export,
-	.refresh = op_refresh,
-	.filled = op_filled,
-	.added = op_added,
-	.removed = op_removed,
-	.properties = op_properties,
-	.deliver = op_deliver,
-	.revoked = op_revoked,
-	.detached = op_detached,
-	.reset = op_reset,
-	.now_ns = op_now_ns,
-	.random = op_random,
-	.uuid = op_uuid,
-};
 
 /* ---- from the guest ---- */
 
@@ -305,7 +105,7 @@ static void serve_commands(void *data)
 	if (!be->vu || !vu_is_started(be->vu))
 		return;
 	for (turn = 0; turn < TURN; turn++) {
-		const uint64_t now = op_now_ns(be), wait = rate_wait(&be->rate, now);
+		const uint64_t now = backend_dev_ops.now_ns(be), wait = rate_wait(&be->rate, now);
 
 		if (wait) {
 			be->waits = true;
@@ -487,7 +287,7 @@ int backend_new(struct loop *loop, const struct backend_config *config, int cons
 	if (r < 0)
 		return r;
 	be->exporter.thread = be->thread;
-	be->exporter.ops = &exporter_ops;
+	be->exporter.ops = &backend_exporter_ops;
 	be->exporter.data = be;
 	be->copying = be->exporter;
 	be->copying.udmabuf = -1;
@@ -504,8 +304,8 @@ int backend_new(struct loop *loop, const struct backend_config *config, int cons
 		.max_properties_size = le32toh(be->config.device.max_properties_size),
 	};
 	memcpy(limits.application, be->config.device.application, sizeof(limits.application));
-	dev_init(&be->dev, &dev_ops, be, &limits, le64toh(be->config.device.caps));
-	op_random(be, be->own.key, sizeof(be->own.key));
+	dev_init(&be->dev, &backend_dev_ops, be, &limits, le64toh(be->config.device.caps));
+	backend_dev_ops.random(be, be->own.key, sizeof(be->own.key));
 	r = find_saved(be, &config->device);
 	if (r < 0)
 		return r;
