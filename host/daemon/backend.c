@@ -246,14 +246,15 @@ static void describe(struct backend *be)
 	be->state->described = true;
 }
 
-/* As many as the area was made for, whatever the process before this one wrote elsewhere. */
-static int find_saved(struct backend *be, const struct virtio_bufshare_config *device)
+static int find_saved(struct backend *be)
 {
-	const uint32_t n = state_num_saved(device);
+	uint32_t n = be->config.num_saved;
 	void *area = be->config.saved;
 
-	if (!area)
+	if (!area) {
+		n = state_num_saved(&be->config.device);
 		area = be->own_saved = calloc(1, dev_saved_size(n));
+	}
 	if (!area)
 		return -ENOMEM;
 	dev_saved_init(&be->dev.saved, area, n);
@@ -306,7 +307,7 @@ int backend_new(struct loop *loop, const struct backend_config *config, int cons
 	memcpy(limits.application, be->config.device.application, sizeof(limits.application));
 	dev_init(&be->dev, &backend_dev_ops, be, &limits, le64toh(be->config.device.caps));
 	backend_dev_ops.random(be, be->own.key, sizeof(be->own.key));
-	r = find_saved(be, &config->device);
+	r = find_saved(be);
 	if (r < 0)
 		return r;
 

@@ -27,7 +27,8 @@ struct backend_config {
 	/* The VMM closed the connection; reason as in vu_ops. */
 	void (*gone)(void *data, int reason);
 	void *data;
-	void *saved; /* dev_saved_size() for state_num_saved() of the device; NULL: its own */
+	void *saved; /* where the host's properties outlive the process; NULL: nowhere */
+	uint32_t num_saved; /* slots there */
 	struct state *state; /* shared with the process before and after this one; NULL: its own */
 };
 

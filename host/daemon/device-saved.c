@@ -15,6 +15,11 @@ size_t dev_saved_size(uint32_t n)
 	return n * (sizeof(_Atomic uint64_t) + sizeof(struct dev_saved_slot));
 }
 
+uint32_t dev_saved_count(size_t size)
+{
+	return (uint32_t)(size / dev_saved_size(1));
+}
+
 void dev_saved_init(struct dev_saved *saved, void *area, uint32_t n)
 {
 	saved->n = n;

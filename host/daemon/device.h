@@ -243,6 +243,7 @@ void dev_init(struct dev *dev, const struct dev_ops *ops, void *data,
  * another process left. It stays the caller's.
  */
 size_t dev_saved_size(uint32_t n);
+uint32_t dev_saved_count(size_t size); /* the other way round */
 void dev_saved_init(struct dev_saved *saved, void *area, uint32_t n);
 
 /*

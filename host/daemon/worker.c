@@ -5,6 +5,7 @@
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
@@ -143,19 +144,24 @@ static int set_up(struct worker *w, struct options *o)
 	struct virtio_bufshare_config *device = &o->backend.device;
 	const struct worker_fds *fds = &o->worker;
 	const struct worker_record ready = { .kind = WORKER_READY };
-	const __le32 max_buffers = device->max_buffers;
+	struct stat st;
 	int r;
 
-	w->state_size = state_size(device);
+	/* Its size is what the keeper made it, whatever anybody wrote into it. */
+	if (fstat(fds->state, &st) < 0)
+		return -errno;
+	if (st.st_size < (off_t)STATE_SAVED)
+		return -EINVAL;
+	w->state_size = (size_t)st.st_size;
 	w->state = mmap(NULL, w->state_size, PROT_READ | PROT_WRITE, MAP_SHARED, fds->state, 0);
 	if (w->state == MAP_FAILED) {
 		w->state = NULL;
 		return -errno;
 	}
 	*device = w->state->device;
-	device->max_buffers = max_buffers; /* by which its size was chosen */
 	o->backend.state = w->state;
 	o->backend.saved = (char *)w->state + STATE_SAVED;
+	o->backend.num_saved = dev_saved_count(w->state_size - STATE_SAVED);
 	o->backend.gone = nobody_left;
 
 	r = loop_new(&w->loop);

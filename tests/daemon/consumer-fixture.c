@@ -177,7 +177,8 @@ static uint32_t try_register(struct cf *cf, uint64_t id, const char *application
 
 	assert_int_equal(ipc_field_set(req.hdr.application, sizeof(req.hdr.application),
 				       application), 0);
-	memcpy(req.properties, block, size);
+	if (size)
+		memcpy(req.properties, block, size);
 	written = ff_command(cf->ff, &req, offsetof(__typeof__(req), properties) + size, &resp,
 			     sizeof(resp));
 	assert_int_equal(written, resp.hdr.status ? sizeof(resp.hdr) : sizeof(resp));

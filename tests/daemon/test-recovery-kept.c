@@ -8,9 +8,11 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -79,6 +81,10 @@ static void test_hot_unplug_from_table(void **state)
 }
 
 /* ---- what the host said ---- */
+
+/* Descriptors, of which the daemon keeps 256 for itself, and more changes than buffers. */
+#define FEW_DESCRIPTORS 276
+#define FEW 40
 
 struct properties {
 	struct virtio_bufshare_get_properties_response hdr;
@@ -227,6 +233,38 @@ static void test_host_property_untold(void **state)
 	end(w);
 }
 
+/* Where the limit of descriptors leaves room for fewer buffers than were asked for. */
+static void test_few_descriptors(void **state)
+{
+	struct world *w = *state;
+	char value[16];
+	int i;
+
+	ff_start(w->ff);
+	add_event_buffers(w);
+	init(w, 0);
+	register_buffer(w, 7);
+	update(w);
+	for (i = 1; i <= FEW; i++) {
+		snprintf(value, sizeof(value), "%d", i);
+		host_sets(w, "host.n", value, (uint64_t)i);
+	}
+	restart(w);
+	host_reads(w, "host.n", value);
+	assert_int_equal(w->recoveries, 1); /* of the one kill */
+	end(w);
+}
+
+static int setup_few(void **state)
+{
+	struct rlimit limit = { FEW_DESCRIPTORS, FEW_DESCRIPTORS };
+
+	/* Nobody can take that back but root, and nothing comes behind it. */
+	if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return -1;
+	return recovery_setup(state);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -234,6 +272,7 @@ int main(void)
 		RECOVERY_TEST(test_hot_unplug_from_table),
 		RECOVERY_TEST(test_host_properties),
 		RECOVERY_TEST(test_host_property_untold),
+		cmocka_unit_test_setup_teardown(test_few_descriptors, setup_few, recovery_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
