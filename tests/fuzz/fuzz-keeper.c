@@ -36,6 +36,9 @@ static struct {
 	int channel; /* the worker's end, -1: there is none */
 	int next_channel;
 	bool outstanding; /* a message, at the worker */
+	size_t size; /* of it */
+	size_t answered; /* bytes of all messages that were */
+	size_t sent; /* by all VMMs */
 } worker = { .channel = -1, .next_channel = -1 };
 
 struct run {
@@ -134,10 +137,11 @@ static void hear(void)
 	uint8_t bytes[KEEPER_MAX_MESSAGE];
 	int fds[VHOST_USER_MAX_FDS];
 	size_t num_fds;
+	ssize_t n;
 
 	while (worker.channel >= 0 &&
-	       record_receive(worker.channel, &record, sizeof(record), bytes, sizeof(bytes), fds,
-			      &num_fds) >= 0) {
+	       (n = record_receive(worker.channel, &record, sizeof(record), bytes, sizeof(bytes),
+				   fds, &num_fds)) >= 0) {
 		fuzz_check(record.kind >= KEEPER_VMM && record.kind <= KEEPER_END);
 		fuzz_check(!num_fds || record.kind == KEEPER_REPLAY || record.kind == KEEPER_MESSAGE);
 		while (num_fds > 0)
@@ -148,6 +152,9 @@ static void hear(void)
 			continue;
 		fuzz_check(!worker.outstanding);
 		worker.outstanding = true;
+		/* Nothing is given again once it was answered. */
+		worker.size = (size_t)n;
+		fuzz_check(worker.answered + worker.size <= worker.sent);
 	}
 }
 
@@ -173,8 +180,10 @@ static void say(struct run *s, const struct worker_record *record, const void *r
 {
 	if (worker.channel < 0)
 		return;
-	if (record->kind == WORKER_DONE)
+	if (record->kind == WORKER_DONE && worker.outstanding) {
+		worker.answered += worker.size;
 		worker.outstanding = false;
+	}
 	record_send(worker.channel, record, sizeof(*record), reply, size, &event, with_fd);
 	settle(s);
 }
@@ -247,6 +256,7 @@ static void vmm_send(struct run *s, const void *bytes, size_t size, size_t num_f
 	vmm_hear(s);
 	for (i = 0; i < num_fds; i++)
 		fds[i] = event;
+	worker.sent += size;
 	record_send(s->vmm, bytes, size, NULL, 0, fds, num_fds);
 	settle(s);
 }
@@ -348,6 +358,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	config.listener = s.listener;
 	worker.on = true;
 	worker.no_forks = 0;
+	worker.answered = worker.sent = 0;
 	fuzz_check(loop_new(&s.loop) == 0);
 	fuzz_check(keeper_new(s.loop, &config, &s.keeper) == 0);
 	fuzz_faults(true);
