@@ -27,6 +27,7 @@
 #define MAX_PROCESSES 16
 #define POOL 8
 #define BURST 500 /* calls of one process */
+#define ROUND 20000l /* calls with one shared file, which keeps what nobody closes */
 #define PAGE 4096ul
 #define MAX_PAGES 64
 #define BURST_SECONDS 120 /* then it hangs */
@@ -465,10 +466,35 @@ static int print_counts(void)
 	return failed;
 }
 
+/* All processes at once, with a file that they share. */
+static int play_round(const char *node, long processes, long count, uint64_t seed)
+{
+	int shared = open(node, O_RDWR | O_CLOEXEC | O_NONBLOCK);
+	int status, failed = 0;
+	long i;
+
+	if (shared < 0) {
+		fprintf(stderr, "guest-storm: %s: %s\n", node, strerror(errno));
+		return 1;
+	}
+	for (i = 0; i < processes; i++) {
+		pid_t pid = fork();
+
+		if (pid == 0)
+			worker(node, shared, count / processes,
+			       (seed + (uint64_t)i) * 0x9e3779b97f4a7c15ull);
+		failed |= pid < 0;
+	}
+	while (wait(&status) > 0)
+		failed |= status != 0;
+	close(shared);
+	return failed;
+}
+
 int main(int argc, char **argv)
 {
-	long processes, count, i;
-	int shared, status, failed = 0;
+	long processes, count, done;
+	int failed = 0;
 	uint64_t seed;
 
 	with_faults = argc == 6 && strcmp(argv[5], "faults") == 0;
@@ -477,25 +503,19 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	processes = strtol(argv[2], NULL, 10);
-	count = strtol(argv[3], NULL, 10) / (processes > 0 ? processes : 1);
+	count = strtol(argv[3], NULL, 10);
 	seed = strtoull(argv[4], NULL, 10);
-	shared = open(argv[1], O_RDWR | O_CLOEXEC | O_NONBLOCK);
 	counts = mmap(NULL, NUM_CALLS * sizeof(*counts), PROT_READ | PROT_WRITE,
 		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (counts == MAP_FAILED || processes < 1 || processes > MAX_PROCESSES || shared < 0) {
-		fprintf(stderr, "guest-storm: %s: %s\n", argv[1], strerror(errno));
+	if (counts == MAP_FAILED || processes < 1 || processes > MAX_PROCESSES) {
+		fprintf(stderr, "guest-storm: no memory, or not 1 to %d processes\n",
+			MAX_PROCESSES);
 		return 1;
 	}
-	for (i = 0; i < processes; i++) {
-		pid_t pid = fork();
-
-		if (pid == 0)
-			worker(argv[1], shared, count, (seed + (uint64_t)i) * 0x9e3779b97f4a7c15ull);
-		failed |= pid < 0;
-	}
-	while (wait(&status) > 0)
-		failed |= status != 0;
-	printf("# %ld calls of %ld processes, seed %llu\n", count * processes, processes,
+	for (done = 0; done < count && !failed; done += ROUND)
+		failed = play_round(argv[1], processes, count - done < ROUND ? count - done : ROUND,
+				    seed + (uint64_t)(done / ROUND * MAX_PROCESSES));
+	printf("# %ld calls of %ld processes, seed %llu\n", count, processes,
 	       (unsigned long long)seed);
 	return failed | print_counts();
 }
