@@ -243,21 +243,26 @@ _Noreturn static void member(int pipe_fd, uint64_t n)
 /* A lot of buffers of several programs, half of them given back, half of them killed with them. */
 static void many_buffers(void)
 {
-	int fd = open_node(node.render), pipes[2], i;
+	int fd = open_node(node.render), pipes[2], ends[4], i;
 	uint64_t n = crowd("COUNT", 10000), part = n / 4, done;
 	pid_t pids[4];
 
 	if (get_param(fd, DRM_BUFSHARE_PARAM_MAX_BUFFERS) < n)
 		skip("the device does not take that many buffers");
-	expect(pipe(pipes) == 0);
 	for (i = 0; i < 4; i++) {
+		expect(pipe(pipes) == 0);
 		pids[i] = fork();
 		expect(pids[i] >= 0);
 		if (pids[i] == 0)
 			member(pipes[1], part);
+		/* It closes the other end when it fails, which nobody else has. */
+		close(pipes[1]);
+		ends[i] = pipes[0];
 	}
-	for (i = 0; i < 4; i++)
-		expect(read(pipes[0], &done, sizeof(done)) == sizeof(done));
+	for (i = 0; i < 4; i++) {
+		expect(read(ends[i], &done, sizeof(done)) == sizeof(done));
+		close(ends[i]);
+	}
 	expect(count_all(fd) == 4 * (part / 2));
 	for (i = 0; i < 4; i++)
 		kill_producer(pids[i]);
